@@ -1,0 +1,32 @@
+# Everything a developer or a curious person runs. Each target installs what it needs.
+RUN := tools/with-venv
+
+.PHONY: help demo demo-down test lint unit molecule relock artifacts variables
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+demo: ## a fleet of real systemd hosts on this machine, real events, and their points read back from Graphite and Loki
+	@$(RUN) python3 -m fleet.demo
+
+demo-down: ## remove the demo fleet and its network
+	@$(RUN) python3 -m fleet down demo
+
+test: ## linters, unit tests, molecule: all that must be green
+	@$(RUN) tools/test
+
+lint: ## linters alone
+	@$(RUN) tools/test lint
+
+unit: ## unit tests alone
+	@$(RUN) tools/test unit
+
+molecule: ## the molecule scenarios alone
+	@$(RUN) tools/test molecule
+
+artifacts: ## build Loki and Telegraf into the cache and print where
+	@$(RUN) python3 -m fleet.artifacts
+
+relock: ## pin requirements.in anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command "make relock" requirements.in -o requirements.lock

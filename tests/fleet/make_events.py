@@ -41,7 +41,9 @@ def minute(at):
 
 def sh(*command, check=True, text=None):
     """Run a program; a failure that is not expected ends the run with its output."""
-    done = subprocess.run(command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    done = subprocess.run(
+        command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
+    )
     if check and done.returncode:
         sys.exit("make_events: %s: exit %d: %s" % (" ".join(command), done.returncode, done.stdout.strip()))
     return done
@@ -100,7 +102,9 @@ def set_up():
     sh("chown", "-R", "demo:demo", str(folder))
     # OpenSSH 9.8 and later shut out an address after a few failures (PerSourcePenalties); here they are the purpose.
     penalties = "penalties" if "persourcepenalties" in sh("sshd", "-T").stdout else ""
-    settings = "PasswordAuthentication yes\nKbdInteractiveAuthentication no\n" + ("PerSourcePenalties no\n" if penalties else "")
+    settings = "PasswordAuthentication yes\nKbdInteractiveAuthentication no\n" + (
+        "PerSourcePenalties no\n" if penalties else ""
+    )
     pathlib.Path("/etc/ssh/sshd_config.d/10-logmetrics-demo.conf").write_text(settings)
     sh("systemctl", "reload", "ssh")
     # The distribution's own jobs (hourly, e2scrub) would be counted rightly, but not by us: this host is for the demo.
@@ -179,7 +183,9 @@ def paced_schedule(seconds):
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--paced", type=int, metavar="SECONDS")
-parser.add_argument("--begin", type=int, required=True, metavar="UNIX_TIME", help="start of the first minute that counts")
+parser.add_argument(
+    "--begin", type=int, required=True, metavar="UNIX_TIME", help="start of the first minute that counts"
+)
 parser.add_argument("--address", required=True, help="this host's own address on the fleet's network")
 options = parser.parse_args()
 ADDRESS = options.address

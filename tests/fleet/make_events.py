@@ -5,8 +5,10 @@
 Prints one JSON object, {"first": unix minute, "last": unix minute, "counts": {metric: {"unix minute": count}}}.
 The counts come from what was done, never from a log. Every action is begun early enough in a minute to end in it,
 so that "the minute in which it happened" has one answer; an action that crosses a minute all the same is an error.
-Standard library only, Python 3.8 and later: it is sent to the host on its standard input.
+Standard library only: it is sent to the host on its standard input.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 SSH_SUCCESS, SSH_FAILURE = "logs.sshd.success", "logs.sshd.failure"
 SUDO_COMMAND, SUDO_REFUSED, CRON_JOB = "logs.sudo.command", "logs.sudo.refused", "logs.cron.job"
@@ -31,32 +34,31 @@ IMITATIONS = [
     "CRON[7]: [root] CMD [true]",
 ]
 
-counts = {metric: {} for metric in METRICS}
+counts: dict[str, dict[int, int]] = {metric: {} for metric in METRICS}
 
 
-def minute(at):
+def minute(at: float) -> int:
     """Start of the minute that holds this Unix time."""
     return int(at) // 60 * 60
 
 
-def sh(*command, check=True, text=None):
+def sh(*command: str, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program; a failure that is not expected ends the run with its output."""
-    done = subprocess.run(
-        command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
-    )
+    out = subprocess.PIPE
+    done = subprocess.run(command, check=False, input=text, stdout=out, stderr=subprocess.STDOUT, text=True)
     if check and done.returncode:
-        sys.exit("make_events: %s: exit %d: %s" % (" ".join(command), done.returncode, done.stdout.strip()))
+        sys.exit(f"make_events: {' '.join(command)}: exit {done.returncode}: {done.stdout.strip()}")
     return done
 
 
-def wait_for_room():
+def wait_for_room() -> None:
     """Wait where the minute is nearly over, so that the next action ends in the minute in which it begins."""
     second = time.time() % 60
     if second > LAST_START or second < 1:
         time.sleep((61 - second) % 60)
 
 
-def act(metrics, function):
+def act(metrics: dict[str, int], function: Callable[[], None]) -> None:
     """Do one thing and count it: metrics is {metric: how many lines it must count for}."""
     wait_for_room()
     begun = minute(time.time())
@@ -67,32 +69,32 @@ def act(metrics, function):
         counts[metric][begun] = counts[metric].get(begun, 0) + number
 
 
-def ssh(user, *options, password=None, succeeds=True):
+def ssh(user: str, password: str | None = None, succeeds: bool = True) -> None:
     """One login by ssh over the host's own address; an unexpected outcome ends the run."""
     common = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
     common += ["-o", "NumberOfPasswordPrompts=1", "-o", "ConnectTimeout=20", "-l", user, ADDRESS, "true"]
     if password is None:
-        done = sh("ssh", "-o", "BatchMode=yes", "-i", KEY, *options, *common, check=False)
+        done = sh("ssh", "-o", "BatchMode=yes", "-i", KEY, *common, check=False)
     else:
-        options = ["-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=password", *options]
-        done = sh("sshpass", "-p", password, "ssh", *options, *common, check=False)
+        by_password = ["-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=password"]
+        done = sh("sshpass", "-p", password, "ssh", *by_password, *common, check=False)
     if (done.returncode == 0) != succeeds:
-        sys.exit("make_events: login of %r: exit %d: %s" % (user, done.returncode, done.stdout.strip()))
+        sys.exit(f"make_events: login of {user!r}: exit {done.returncode}: {done.stdout.strip()}")
 
 
-def sudo(user, *arguments, text=None, succeeds=True):
+def sudo(user: str, *arguments: str, text: str | None = None, succeeds: bool = True) -> None:
     """One sudo call by a user of this host."""
     done = sh("runuser", "-u", user, "--", "sudo", *arguments, text=text, check=False)
     if (done.returncode == 0) != succeeds:
-        sys.exit("make_events: sudo of %s: exit %d: %s" % (user, done.returncode, done.stdout.strip()))
+        sys.exit(f"make_events: sudo of {user}: exit {done.returncode}: {done.stdout.strip()}")
 
 
-def set_up():
+def set_up() -> None:
     """Users, keys and a cron job. Nothing here causes a counted event."""
     for user in ("demo", "limited", "mallory"):
         if sh("id", "-u", user, check=False).returncode:
             sh("useradd", "--create-home", "--shell", "/bin/sh", user)
-        sh("chpasswd", text="%s:%s\n" % (user, PASSWORD))
+        sh("chpasswd", text=f"{user}:{PASSWORD}\n")
     pathlib.Path("/etc/sudoers.d/logmetrics-demo").write_text(
         "demo ALL=(ALL) NOPASSWD: ALL\nlimited ALL=(ALL) NOPASSWD: /usr/bin/true\n"
     )
@@ -113,11 +115,11 @@ def set_up():
         job.unlink()
     CRON_RECORD.write_text("")
     pathlib.Path("/etc/cron.d/logmetrics-demo").write_text(
-        "SHELL=/bin/sh\nPATH=/usr/bin:/bin\n* * * * * root date +\\%%s >> %s\n" % CRON_RECORD
+        f"SHELL=/bin/sh\nPATH=/usr/bin:/bin\n* * * * * root date +\\%s >> {CRON_RECORD}\n"
     )
 
 
-def rotate():
+def rotate() -> None:
     """Rotate the logs between two events as the distribution does each night, and restart the logger."""
     if shutil.which("rsyslogd"):
         sh("logrotate", "--force", "/etc/logrotate.d/rsyslog")
@@ -125,30 +127,30 @@ def rotate():
         sh("journalctl", "--rotate")
 
 
-def restart_logger():
-    """Restart rsyslog where there is one, else ask journald to flush (a restart of journald may lose lines of others)."""
+def restart_logger() -> None:
+    """Restart rsyslog where there is one, else have journald write out what it holds."""
     if shutil.which("rsyslogd"):
         sh("systemctl", "restart", "rsyslog")
     else:
         sh("journalctl", "--sync")
 
 
-def key_login():
+def key_login() -> None:
     """A login by public key."""
     ssh("demo")
 
 
-def wrong_password():
+def wrong_password() -> None:
     """A login by a wrong password."""
     ssh("demo", password="wrong", succeeds=False)  # noqa: S106 - wrong on purpose
 
 
-def stranger(name):
+def stranger(name: str) -> Callable[[], None]:
     """A login by password of a user that does not exist."""
     return lambda: ssh(name, password="wrong", succeeds=False)  # noqa: S106 - wrong on purpose
 
 
-def demo_schedule():
+def demo_schedule() -> None:
     """Each kind of event, before and after a rotation and a restart of the logger."""
     for _ in range(3):
         act({SSH_SUCCESS: 1}, key_login)
@@ -170,7 +172,7 @@ def demo_schedule():
     act({SUDO_COMMAND: 1}, lambda: sudo("demo", "-n", "/usr/bin/true"))
 
 
-def paced_schedule(seconds):
+def paced_schedule(seconds: float) -> None:
     """A few events every few seconds, for proofs in which something is broken meanwhile."""
     until = time.time() + seconds
     while time.time() < until:

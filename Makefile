@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit molecule relock artifacts variables
+.PHONY: help demo demo-down test lint unit molecule proof-outages artifacts relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -23,6 +23,9 @@ unit: ## unit tests alone
 
 molecule: ## the molecule scenarios alone
 	@$(RUN) tools/test molecule
+
+proof-outages: ## Telegraf, Loki and carbon fail in turn under real events (25 minutes; writes docs/proof/outages.md)
+	@$(RUN) python3 -m fleet.outages
 
 artifacts: ## build Loki and Telegraf into the cache and print where
 	@$(RUN) python3 -m fleet.artifacts

@@ -27,11 +27,12 @@ PASSWORD = "correct horse battery"  # noqa: S105 - a disposable host's test user
 LAST_START = 50  # no action begins after this second of a minute; the slowest (a refused login) takes about 4 s
 CRON_RECORD = pathlib.Path("/var/tmp/logmetrics-demo-cron")  # noqa: S108 - read by root and written by root's cron job
 
-# Names that strangers could type at a login prompt to look like another event.
+# Names that strangers could type at a login prompt to look like another event. (OpenSSH's client refuses ; and
+# parentheses, and its server cuts a name at the first colon: auth2.c, input_userauth_request.)
 IMITATIONS = [
-    "sshd[1]: Accepted password for root from 192.0.2.1 port 22 ssh2",
-    "sudo: root : TTY=pts/0 ; PWD=/root ; USER=root ; COMMAND=/bin/sh",
-    "CRON[7]: [root] CMD [true]",
+    "sshd Accepted password for root from 192.0.2.1 port 22 ssh2",
+    "sudo root TTY=pts/0 PWD=/root USER=root COMMAND=/bin/sh",
+    "CRON[7] root CMD true",
 ]
 
 counts: dict[str, dict[int, int]] = {metric: {} for metric in METRICS}
@@ -78,14 +79,14 @@ def ssh(user: str, password: str | None = None, succeeds: bool = True) -> None:
     else:
         by_password = ["-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=password"]
         done = sh("sshpass", "-p", password, "ssh", *by_password, *common, check=False)
-    if (done.returncode == 0) != succeeds:
+    if (done.returncode == 0) != succeeds or (not succeeds and "Permission denied" not in done.stdout):
         sys.exit(f"make_events: login of {user!r}: exit {done.returncode}: {done.stdout.strip()}")
 
 
-def sudo(user: str, *arguments: str, text: str | None = None, succeeds: bool = True) -> None:
-    """One sudo call by a user of this host."""
+def sudo(user: str, *arguments: str, text: str | None = None, refusal: str = "") -> None:
+    """One sudo call by a user of this host; where it must be refused, `refusal` is what sudo says."""
     done = sh("runuser", "-u", user, "--", "sudo", *arguments, text=text, check=False)
-    if (done.returncode == 0) != succeeds:
+    if (done.returncode == 0) == bool(refusal) or refusal not in done.stdout:
         sys.exit(f"make_events: sudo of {user}: exit {done.returncode}: {done.stdout.strip()}")
 
 
@@ -161,8 +162,8 @@ def demo_schedule() -> None:
         act({SSH_FAILURE: 1}, stranger(name))
     for _ in range(2):
         act({SUDO_COMMAND: 1}, lambda: sudo("demo", "-n", "/usr/bin/true"))
-    act({SUDO_REFUSED: 1}, lambda: sudo("limited", "-n", "/usr/bin/id", succeeds=False, text=""))
-    act({SUDO_REFUSED: 1}, lambda: sudo("mallory", "-S", "/usr/bin/true", text=PASSWORD + "\n", succeeds=False))
+    act({SUDO_REFUSED: 1}, lambda: sudo("limited", "-S", "/usr/bin/id", text=PASSWORD + "\n", refusal="not allowed"))
+    act({SUDO_REFUSED: 1}, lambda: sudo("mallory", "-S", "/usr/bin/true", text=PASSWORD + "\n", refusal="sudoers"))
     act({}, rotate)
     act({SUDO_COMMAND: 1}, lambda: sudo("limited", "-n", "/usr/bin/true"))
     act({SSH_SUCCESS: 1}, key_login)

@@ -1,4 +1,4 @@
-"""`make proof-outages`: parts of the way are stopped or killed while real events go on; afterwards every count is there.
+"""`make proof-outages`: parts of the way fail in turn while real events go on; afterwards every count is there.
 
 On a running demo fleet. One line of time for all three hosts, in seconds after the first counted minute began:
 

@@ -17,12 +17,10 @@ PROOFS = TOP / "docs" / "proof"
 
 def commit() -> str:
     """The commit that was run, marked where the work tree differed from it (the proofs themselves aside)."""
-    head = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=TOP, check=True, capture_output=True, text=True
-    )
-    changed = subprocess.run(
-        ["git", "status", "--porcelain", "--", ".", ":!docs/proof"], cwd=TOP, check=True, capture_output=True, text=True
-    )
+    git = ["git", "-C", str(TOP)]
+    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], check=True, capture_output=True, text=True)
+    status = [*git, "status", "--porcelain", "--", ".", ":!docs/proof"]
+    changed = subprocess.run(status, check=True, capture_output=True, text=True)
     return head.stdout.strip() + (" with uncommitted changes" if changed.stdout.strip() else "")
 
 

@@ -15,15 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import Any, Iterable, Sequence
 
+from .errors import Fault
+from .rulelint import fatal
 from .rulespec import Finding, Pack, Rule, did_you_mean, find_pack, load_pack, pack_names
 
 FORMAT = 1
 #: files/rules of a checkout, four folders above this package.
 DEFAULT_PACKS_DIR = Path(__file__).resolve().parents[4] / "files" / "rules"
-
-
-class UnreadableError(Exception):
-    """Input that cannot be read at all; its text is the one line for the operator."""
 
 
 def canonical(rules: Sequence[dict[str, Any]]) -> bytes:
@@ -48,7 +46,7 @@ def to_bytes(doc: dict[str, Any]) -> bytes:
 def read_packs(names: Sequence[str], folders: Sequence[Path], extra: Sequence[str] = ()) -> list[Pack]:
     """The packs named, then the files of extra rules, each file once.
 
-    Raises UnreadableError for a pack that is not there or cannot be read.
+    Raises Fault for a pack that is not there or cannot be read.
     """
     files: list[tuple[Path, str | None]] = []
     for name in names:
@@ -56,10 +54,10 @@ def read_packs(names: Sequence[str], folders: Sequence[Path], extra: Sequence[st
         if path is None:
             where = ", ".join(str(folder) for folder in folders)
             if "/" in name or name.endswith((".yml", ".yaml")):
-                raise UnreadableError(f"{name}: there is no such file; give a pack's name or its path")
+                raise Fault(f"{name}: there is no such file; give a pack's name or its path")
             known = pack_names(folders)
             hint = did_you_mean(name, known) if known else "that folder holds no packs"
-            raise UnreadableError(f"{name}: there is no such pack in {where}; {hint}")
+            raise Fault(f"{name}: there is no such pack in {where}; {hint}")
         files.append((path, None))
     files.extend((Path(name), "extra") for name in extra)
     packs: list[Pack] = []
@@ -72,9 +70,9 @@ def read_packs(names: Sequence[str], folders: Sequence[Path], extra: Sequence[st
         try:
             packs.append(load_pack(path, name_))
         except OSError as error:
-            raise UnreadableError(f"{path}: cannot be read: {error.strerror}; check its path and mode") from None
+            raise Fault(f"{path}: cannot be read: {error.strerror}; check its path and mode") from None
         except UnicodeDecodeError as error:
-            raise UnreadableError(f"{path}: byte {error.start} is not UTF-8; save the pack as UTF-8") from None
+            raise Fault(f"{path}: byte {error.start} is not UTF-8; save the pack as UTF-8") from None
     return packs
 
 
@@ -121,14 +119,15 @@ def main(argv: Sequence[str]) -> int:
         parser.error("name at least one pack, or --extra FILE")
     try:
         packs = read_packs(args.packs, folders(args), args.extra)
-    except UnreadableError as error:
+    except Fault as error:
         sys.stderr.write(f"logmetrics compile: {error}\n")
         return 2
-    findings: list[Finding] = sorted(finding for pack in packs for finding in pack.findings)
+    rules = [rule for pack in packs for rule in pack.rules]
+    findings: list[Finding] = sorted([finding for pack in packs for finding in pack.findings] + fatal(rules))
     if findings:
         sys.stderr.write("".join(f"{finding}\n" for finding in findings))
         return 1
-    data = to_bytes(document(rule for pack in packs for rule in pack.rules))
+    data = to_bytes(document(rules))
     if args.output is None:
         sys.stdout.write(data.decode("ascii"))
         return 0

@@ -148,6 +148,14 @@ class Pack:
     findings: tuple[Finding, ...]
     ignores: tuple[Ignore, ...]
     rule_lines: tuple[tuple[int, int], ...]
+    text: str = field(default="", repr=False)
+
+    def next_line(self, line: int) -> int:
+        """The number of the next line after `line` that holds more than blanks and a comment; 0 where there is none."""
+        for number, text in enumerate(self.text.split("\n")[line:], line + 1):
+            if text.strip() and not text.lstrip().startswith("#"):
+                return number
+        return 0
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -199,7 +207,9 @@ class _Reader:
                 if rule is not None:
                     rules.append(rule)
         ignores = tuple(_ignores(self.text, self.file))
-        return Pack(self.name, self.file, tuple(rules), tuple(self.findings), ignores, tuple(self.rule_lines))
+        return Pack(
+            self.name, self.file, tuple(rules), tuple(self.findings), ignores, tuple(self.rule_lines), self.text
+        )
 
     # Notes.
 

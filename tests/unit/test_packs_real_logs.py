@@ -1,0 +1,128 @@
+"""Every default metric on the two real logs equals the number derived from the events that people assigned to each line.
+
+The logs are Loghub's (see their README for source and licence); they are no part of the repository. They are found by
+LOGMETRICS_SHARED_LOGS, or in ../shared/logs beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from logmetrics import lines, rules
+from logmetrics.compile import DEFAULT_PACKS_DIR, document, read_packs
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKS = ("sshd", "sudo", "cron")
+
+
+def folder() -> Path:
+    named = os.environ.get("LOGMETRICS_SHARED_LOGS")
+    path = Path(named) if named else REPOSITORY.parent / "shared" / "logs"
+    if not (path / "OpenSSH_2k.log").is_file():
+        pytest.fail(
+            f"the real logs are not in {path}: set LOGMETRICS_SHARED_LOGS to the folder that holds OpenSSH_2k.log"
+        )
+    return path
+
+
+def counted(log: str) -> Counter[str]:
+    """What the engine counts on a log, by metric."""
+    ruleset = rules.RuleSet.from_document(
+        document(rule for pack in read_packs(PACKS, [DEFAULT_PACKS_DIR]) for rule in pack.rules), "packs"
+    )
+    view = ruleset.view("/var/log/auth.log")
+    total: Counter[str] = Counter(
+        {rule.metric: 0 for rule in ruleset.rules if not rule.metric.startswith("logs.parser.")}
+    )
+    now = time.time()
+    for line in (folder() / log).read_bytes().splitlines():
+        _, program, start = lines.split(line, now)
+        for hit in rules.hits(view.rules_for(program), line[start:]):
+            total[hit.rule.metric] += hit.times
+    return total
+
+
+def events(log: str) -> list[dict[str, str]]:
+    """The rows of the log's table: EventId and EventTemplate are what people assigned, Content is the message."""
+    with (folder() / f"{log}_structured.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def truth(rows: list[dict[str, str]], wanted: Callable[[str], bool]) -> int:
+    """How many events have a template of this kind; "message repeated N times" stands for N."""
+    total = 0
+    for row in rows:
+        repeated = re.fullmatch(r"message repeated <\*> times: \[ (.*)\]", row["EventTemplate"])
+        times = int(row["Content"].split()[2]) if repeated else 1
+        template = repeated.group(1) if repeated else row["EventTemplate"]
+        total += times if wanted(template) else 0
+    return total
+
+
+def test_openssh_counts_equal_the_labels() -> None:
+    rows = events("OpenSSH_2k.log")
+
+    def starting(*starts: str) -> int:
+        return truth(rows, lambda template: template.startswith(starts))
+
+    derived = {
+        # E1
+        "logs.sshd.success": starting("Accepted "),
+        "logs.sshd.accepted.password": starting("Accepted password "),
+        "logs.sshd.accepted.publickey": starting("Accepted publickey "),
+        # E8 (none), E9 (password), E10 (of an invalid user), E14 (repeated)
+        "logs.sshd.failure": starting("Failed "),
+        # E13; E12 is the same attempt's second line
+        "logs.sshd.invalid_user": starting("Invalid user "),
+        # E4, E5
+        "logs.sshd.max_tries": starting("Disconnecting: Too many authentication failures"),
+        # E2, E4, E5, E6, E7, E24, E25: what ended before a login; not E26, which ended a session, nor E11, a crash
+        "logs.sshd.preauth_closed": truth(
+            rows,
+            lambda template: (
+                template.endswith("[preauth]")
+                and template.removeprefix("error: ").startswith(
+                    ("Connection closed", "Received disconnect", "Disconnecting")
+                )
+            ),
+        ),
+        # E3
+        "logs.sshd.no_handshake": starting("Did not receive identification string"),
+        # E23
+        "logs.sshd.session": starting("pam_unix(sshd:session): session opened"),
+        "logs.sshd.not_allowed": truth(rows, lambda template: " not allowed because " in template),
+        "logs.sshd.timeout": truth(rows, lambda template: "Timeout before authentication" in template),
+        "logs.sshd.dropped": truth(rows, lambda template: "drop connection" in template),
+    }
+    # Every line of this log is sshd's.
+    others = {metric: 0 for metric in counted("OpenSSH_2k.log") if not metric.startswith("logs.sshd.")}
+    assert counted("OpenSSH_2k.log") == {**derived, **others}
+    # The sum by hand, so that an empty table cannot pass: 383 + 135 + 4, and two lines that stand for 5 each.
+    assert derived["logs.sshd.failure"] == 532
+
+
+def test_linux_counts_equal_the_labels() -> None:
+    rows = events("Linux_2k.log")
+    # The log is of 2005: PAM wrote under a tag of its own, sshd(pam_unix), and neither sshd, sudo nor cron wrote anything.
+    programs = Counter(row["Component"] for row in rows)
+    derived = {
+        metric: sum(count for program, count in programs.items() if program in tags)
+        for metric, tags in (
+            ("logs.sshd.success", ("sshd",)),
+            ("logs.sshd.failure", ("sshd",)),
+            ("logs.sudo.command", ("sudo",)),
+            ("logs.cron.job", ("CRON", "CROND", "cron", "crond")),
+        )
+    }
+    assert programs["sshd(pam_unix)"] > 0
+    got = counted("Linux_2k.log")
+    assert {metric: got[metric] for metric in derived} == derived
+    assert not any(got.values())

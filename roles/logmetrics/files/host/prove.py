@@ -1,0 +1,86 @@
+"""Prove that a host works: Loki answers with the wanted version, and a probe line's point comes out of Telegraf.
+
+Sent to the host's python3 on stdin. The one argument is a JSON object: loki {url, version}, metrics (URL of Telegraf's
+loopback output), series (name of the probe's series there), units, patience (seconds). Prints one JSON object:
+problem (empty where all is well) and journal (the last lines of the units, where there is a problem).
+No store is asked: what is proven is this host alone.
+"""
+
+import http.client
+import json
+import re
+import secrets
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any, Callable, Dict
+
+PAUSE = 0.5  # s between two looks
+# No proxy: what is asked is on loopback.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def get(url: str) -> str:
+    """Body of a page. Raises OSError or HTTPException where there is none."""
+    with OPENER.open(url, timeout=5) as answer:
+        return str(answer.read().decode("utf-8", "replace"))
+
+
+def until(deadline: float, look: Callable[[], str]) -> str:
+    """Look again and again; empty as soon as `look` finds no fault, else the last fault."""
+    while True:
+        try:
+            fault = look()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            fault = str(error)
+        if not fault or time.monotonic() >= deadline:
+            return fault
+        time.sleep(PAUSE)
+
+
+def loki_fault(loki: Dict[str, str], deadline: float) -> str:
+    """Why Loki is not ready in the wanted version."""
+    fault = until(deadline, lambda: "" if get(loki["url"] + "/ready") is not None else "no answer")
+    if fault:
+        return f"Loki is not ready at {loki['url']}: {fault}"
+    version = json.loads(get(loki["url"] + "/loki/api/v1/status/buildinfo"))["version"].lstrip("v")
+    return "" if version == loki["version"] else f"Loki says that it is {version}, not {loki['version']}"
+
+
+def probe_fault(metrics: str, series: str, deadline: float) -> str:
+    """Why the point of a probe line, written now, does not show."""
+    number = 10**8 + secrets.randbelow(9 * 10**8)
+    subprocess.run(["logger", "-t", "logmetrics-probe", f"probe={number}"], check=True, timeout=20)
+    pattern = re.compile(r"^" + re.escape(series) + r"(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+
+    def look() -> str:
+        seen = [int(float(value)) for value in pattern.findall(get(metrics))]
+        return "" if number in seen else f"it shows {seen or 'no probe at all'}"
+
+    fault = until(deadline, look)
+    return fault and f"the probe line probe={number} did not come out at {metrics}: {fault}"
+
+
+def journal(units: Any) -> str:
+    """The last lines of some units."""
+    command = ["journalctl", "-q", "--no-pager", "-n", "25", "-o", "short"]
+    for unit in units:
+        command += ["-u", unit]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+    return done.stdout.decode("utf-8", "replace")
+
+
+def main(argument: str) -> int:
+    """Print the verdict; always ends with 0."""
+    wanted = json.loads(argument)
+    deadline = time.monotonic() + wanted["patience"]
+    problem = loki_fault(wanted["loki"], deadline) or probe_fault(wanted["metrics"], wanted["series"], deadline)
+    verdict = {"problem": problem, "journal": journal(wanted["units"]) if problem else ""}
+    sys.stdout.write(json.dumps(verdict))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,143 @@
+"""Filters that judge settings and what files/host/look.py saw on a host: one line per fault, with what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+INTERVAL_MIN, INTERVAL_MAX = 10, 3600
+PYTHON_MIN = (3, 8)
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def setting_faults(settings: dict[str, Any]) -> list[str]:
+    """What is wrong with a host's settings taken together; types and choices were checked by the argument spec."""
+    lines = []
+    interval, timeout = int(settings["interval"]), int(settings["exec_timeout"])
+    if not INTERVAL_MIN <= interval <= INTERVAL_MAX or INTERVAL_MAX % interval:
+        lines.append(
+            f"logmetrics_interval {interval} does not fit; take a divisor of 3600 from {INTERVAL_MIN} to "
+            f"{INTERVAL_MAX}, such as 10, 30, 60 or 300"
+        )
+    elif not 0 < timeout < interval:
+        lines.append(f"logmetrics_exec_timeout {timeout} does not fit; it must be below logmetrics_interval {interval}")
+    for name in ("loki_version", "telegraf_version"):
+        if not VERSION.fullmatch(str(settings[name])):
+            lines.append(f"logmetrics_{name} {settings[name]!r} is not exact; write all three numbers, such as 3.7.8")
+    if int(settings["loki_retention_hours"]) < 24:
+        lines.append("logmetrics_loki_retention_hours is below 24, Loki's shortest retention; raise it")
+    if not settings["outputs"]:
+        lines.append(
+            "the numbers go nowhere; set logmetrics_graphite_host, logmetrics_hosted_graphite_key or logmetrics_outputs"
+        )
+    bad = [source for source in settings["sources"] if source not in ("auto", "journal") and source[:1] != "/"]
+    if bad or not settings["sources"] or ("auto" in settings["sources"] and len(settings["sources"]) > 1):
+        lines.append("logmetrics_sources must be [auto], or a list of absolute paths, globs and journal")
+    return lines
+
+
+def result_faults(result: dict[str, Any]) -> list[str]:
+    """Why a host could not be looked at; none where it could."""
+    if result.get("unreachable"):
+        reason = " ".join(str(result.get("msg", "")).split()).rstrip(".")
+        return [f"unreachable: {reason}; check its address, ssh and key, or leave it out by --limit"]
+    if result.get("rc") != 0 or not result.get("stdout"):
+        words = result.get("module_stderr") or result.get("stderr") or result.get("msg") or "no answer"
+        last = str(words).strip().splitlines()[-1]
+        return [f"python3 on the host could not look around: {last}; check /usr/bin/python3 (3.8 or newer) and become"]
+    return []
+
+
+def host_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What on a host is in the way. `seen` is what look.py printed; `wanted` the settings that it is held against."""
+    if not seen["root"]:
+        return ["not root on the host; use become: true (and --ask-become-pass where sudo asks)"]
+    if not seen["systemd"]:
+        return ["systemd is not its init; logmetrics needs it, leave this host out"]
+    lines = []
+    if seen["machine"] not in wanted["machines"]:
+        known = ", ".join(sorted(wanted["machines"]))
+        lines.append(f"architecture {seen['machine']} is not known here (only {known}); leave this host out")
+    if tuple(seen["python"]) < PYTHON_MIN:
+        lines.append(f"/usr/bin/python3 is {'.'.join(map(str, seen['python']))}; the parser needs 3.8 or newer")
+    if abs(seen["skew"]) > wanted["clock_skew_max"]:
+        way = "ahead of" if seen["skew"] > 0 else "behind"
+        lines.append(f"its clock is {abs(seen['skew']):.0f} s {way} the controller's; start a time service (chrony)")
+    lines += port_faults(seen, wanted["ports"])
+    if not seen["trees"][wanted["tree"]]["intact"]:  # it is yet to be installed
+        for path, free in sorted(seen["free_mb"].items()):
+            if free < wanted["space_min_mb"]:
+                lines.append(f"{path} has {free} MB free, {wanted['space_min_mb']} are needed; make room")
+    return lines + telegraf_faults(seen, wanted) + schema_faults(seen) + source_faults(seen["sources"], wanted)
+
+
+def port_faults(seen: dict[str, Any], ports: dict[str, dict[str, str]]) -> list[str]:
+    """Ports that another program holds; `ports` is port -> {variable, unit}."""
+    lines = []
+    for port, holder in sorted(seen["listeners"].items()):
+        use = ports[port]
+        if holder != use["unit"]:
+            lines.append(f"port {port} is in use by {holder}; stop that or set {use['variable']}")
+    return lines
+
+
+def telegraf_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Where the wish for an own or a found Telegraf does not go with what is there."""
+    service = seen["services"]["telegraf.service"]
+    found = service["there"] and not service["ours"]
+    if wanted["telegraf"] == "own" and found:
+        return ["a Telegraf that is not the role's is installed; set logmetrics_telegraf: found, or remove it"]
+    if wanted["telegraf"] == "found" and not found:
+        return ["there is no telegraf.service to use; install Telegraf, or set logmetrics_telegraf: own"]
+    if wanted["telegraf"] != "own" and found:
+        if not service["version"]:
+            return [f"{service['program'] or 'the installed Telegraf'} does not say its version; repair it"]
+        if "telegraf.d" not in service["command"]:
+            return ["the installed telegraf.service does not read /etc/telegraf/telegraf.d; add --config-directory"]
+    return []
+
+
+def schema_faults(seen: dict[str, Any]) -> list[str]:
+    """A Loki config from elsewhere whose data this role's Loki would not read."""
+    text = seen["schema"]
+    if text and not re.search(r"store:\s*['\"]?tsdb", text):
+        return [
+            "/etc/loki/loki-config.yaml is not the role's and its schema is not tsdb; "
+            "move it and its data away, or leave this host out"
+        ]
+    return []
+
+
+def source_faults(sources: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Sources that are missing or unreadable; facilities whose probe line came never, or more than once."""
+    named = ", ".join(sources["resolved"])
+    if sources["faults"]:
+        return [
+            f"log source {source}: {why} (as user {sources['reader']}); correct logmetrics_sources or the rights"
+            for source, why in sorted(sources["faults"].items())
+        ]
+    lines = []
+    for facility, arrived in sorted(sources["probes"].items()):
+        if not arrived:
+            lines.append(
+                f"a {facility} line did not arrive in {named}; start the syslog daemon, mend its rules or "
+                "logmetrics_sources, or take it out of logmetrics_probe_facilities"
+            )
+        elif sum(arrived.values()) > 1:
+            where = " and ".join(f"{path} ({times})" if times > 1 else path for path, times in sorted(arrived.items()))
+            lines.append(
+                f"a {facility} line arrives in {where} and would count more than once; keep one in logmetrics_sources"
+            )
+    return lines
+
+
+class FilterModule:
+    """What ansible-core asks a filter plugin for."""
+
+    def filters(self) -> dict[str, object]:
+        """Filter names as used in templates."""
+        return {
+            "logmetrics_setting_faults": setting_faults,
+            "logmetrics_result_faults": result_faults,
+            "logmetrics_host_faults": host_faults,
+        }

@@ -17,7 +17,7 @@ from fleet import artifacts, images, keys, namespace, network, packages
 from fleet.cache import key_of, lock
 from fleet.fleets import FLEETS, MIRROR, Fleet, Host
 from fleet.podman import command, podman, query
-from fleet.progress import FleetError, last_lines, run, say
+from fleet.progress import FleetError, reason_in, run, say
 from fleet.recipes import ROOTFS
 
 LABEL_FLEET = "logmetrics.fleet"
@@ -222,7 +222,7 @@ def _start(host: Host, wanted: Plan, there: dict[str, dict[str, str]]) -> bool:
 def last_words(host: Host) -> str:
     """The end of what the host's init printed."""
     shown = subprocess.run(command("logs", "--tail", "3", host.container), check=False, capture_output=True, text=True)
-    return last_lines(shown.stdout + shown.stderr, 3)
+    return reason_in(shown.stdout + shown.stderr, 3)
 
 
 def _below(limit: int, most: int) -> int:

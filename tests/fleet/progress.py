@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,11 @@ def say(text: str) -> None:
     print(f"fleet [{time.monotonic() - _BEGAN:4.0f} s] {text}", file=sys.stderr, flush=True)
 
 
-def last_lines(output: str, count: int = 1) -> str:
-    """The lines that call themselves errors, else the last ones with text in them: at most `count`."""
+def reason_in(output: str, count: int = 1) -> str:
+    """The first lines that call themselves errors, else the last ones with text in them: at most `count`."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error", "e: "))]
-    return "; ".join((errors or lines)[-count:]) or "it printed nothing"
+    return "; ".join(errors[:count] or lines[-count:]) or "it printed nothing"
 
 
 def run(command: Sequence[str], what: str, stdin: bytes | None = None) -> str:
@@ -41,13 +42,13 @@ def run(command: Sequence[str], what: str, stdin: bytes | None = None) -> str:
     except OSError as error:
         raise FleetError(f"{what}: {command[0]} cannot be run: {error.strerror}") from error
     if done.returncode:
-        reason = last_lines(done.stderr.decode(errors="replace") or done.stdout.decode(errors="replace"))
+        reason = reason_in((done.stderr or done.stdout).decode(errors="replace"))
         raise FleetError(f"{what}: {reason} (exit {done.returncode} of: {' '.join(command[:6])})")
     return done.stdout.decode(errors="replace")
 
 
 def run_long(command: Sequence[str], what: str, env: Mapping[str, str] | None = None) -> None:
-    """Run a command that takes a while, with a sign of life; its output is shown only where it fails."""
+    """Run a command that takes a while, with a sign of life; where it fails its whole output is kept in a file."""
     began = time.monotonic()
     over = threading.Event()
 
@@ -75,5 +76,7 @@ def run_long(command: Sequence[str], what: str, env: Mapping[str, str] | None = 
         over.set()
         watcher.join()
     if done.returncode:
-        raise FleetError(f"{what} failed (exit {done.returncode}): {last_lines(done.stdout, 3)}")
+        with tempfile.NamedTemporaryFile("w", prefix="logmetrics-fleet-", suffix=".log", delete=False) as log:
+            log.write(done.stdout)
+        raise FleetError(f"{what} failed (exit {done.returncode}): {reason_in(done.stdout)}; all of it: {log.name}")
     say(f"{what}: done in {time.monotonic() - began:.0f} s")

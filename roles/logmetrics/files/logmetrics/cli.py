@@ -1,0 +1,87 @@
+"""The command: one program with verbs. Without a verb it counts."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+CONTROLLER_VERBS = ("check", "compile")
+
+
+def main(argv: list[str]) -> int:
+    """Run a verb. 0 is success, 1 a finding, 2 wrong use or unreadable input."""
+    # The two ways of Telegraf, without argparse: it takes longer to import than an idle run takes.
+    if argv in ([], ["count"]):
+        from . import config, count  # noqa: PLC0415
+
+        return count.main(config.DEFAULT_PATH)
+    if argv == ["ship"]:
+        from . import config, ship  # noqa: PLC0415
+
+        return ship.main(config.DEFAULT_PATH)
+    if argv[0] in CONTROLLER_VERBS:
+        return _controller(argv)
+    return _verb(argv)
+
+
+def _controller(argv: list[str]) -> int:
+    """Verbs that read YAML, which a host does not."""
+    import sys  # noqa: PLC0415
+
+    try:
+        if argv[0] == "check":
+            from .check import main as verb  # noqa: PLC0415
+        else:
+            from .compile import main as verb  # noqa: PLC0415
+    except ImportError as error:
+        if error.name != "yaml":
+            raise
+        sys.stderr.write(f"logmetrics {argv[0]}: needs PyYAML; run it on the controller (pip install PyYAML)\n")
+        return 2
+    return verb(argv[1:])
+
+
+def _parser() -> ArgumentParser:
+    from argparse import ArgumentParser  # noqa: PLC0415
+
+    from .config import DEFAULT_PATH  # noqa: PLC0415
+
+    parser = ArgumentParser(
+        prog="logmetrics",
+        description="Counts what rules name in log lines and prints Graphite points; ships the lines to Loki.",
+        epilog="Without a verb it counts. Exit status: 0 success, 1 a finding, 2 wrong use or unreadable input.",
+    )
+    common = ArgumentParser(add_help=False)
+    common.add_argument("--config", default=DEFAULT_PATH, metavar="FILE", help="settings (default: %(default)s)")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    verb = verbs.add_parser("count", parents=[common], help="one run: print finished intervals, save cursors")
+    verb.add_argument("--init", action="store_true", help="only make the state where there is none, and print nothing")
+    verb.add_argument("--json", action="store_true", help="print the points as one JSON object")
+    verbs.add_parser("ship", parents=[common], help="one run: send what is new to Loki")
+    verb = verbs.add_parser("status", parents=[common], help="cursors, lag, rules, last matches, what was lost")
+    verb.add_argument("--json", action="store_true", help="print it as one JSON object")
+    verbs.add_parser("check", help="lint rule packs and run their tests (controller)", add_help=False)
+    verbs.add_parser("compile", help="merge rule packs into one rules.json (controller)", add_help=False)
+    return parser
+
+
+def _verb(argv: list[str]) -> int:
+    # `--config FILE` alone counts, too.
+    if argv[0].startswith("--config"):
+        argv = ["count", *argv]
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    if args.verb == "ship":
+        from . import ship  # noqa: PLC0415
+
+        return ship.main(args.config)
+    if args.verb == "status":
+        from . import status  # noqa: PLC0415
+
+        return status.main(args.config, args.json)
+    from . import count  # noqa: PLC0415
+
+    return count.init(args.config) if args.init else count.main(args.config, args.json)

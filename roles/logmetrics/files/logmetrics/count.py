@@ -1,0 +1,451 @@
+"""`count`: one run. Reads on, counts, prints the finished intervals, saves cursors and open intervals.
+
+Order of a run: lock, load the state, read, finish intervals, write the next state beside the old one, print everything
+in one write, take the next state into use. A run that is cut off anywhere is repeated from the old state.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from . import buckets, config, diag, leanjson, rulebook, runtime
+from .errors import Busy, Fault
+from .history import History, catalog_id
+from .sources.base import Budget, Sink
+from .state import DAMAGED, FRESH, PREVIOUS, Store
+from .tally import AHEAD, Families, Tally
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from .buckets import Bucket
+    from .config import Config
+    from .sources.base import Entry, Source
+
+VERB = "count"
+SECOND_TIME = 600  # seconds after which a finished interval is sent for the last time
+LAST_HOUR = 3600
+MAX_POINTS = 4000  # a run prints no more finished points than this (but one interval at least): Telegraf's buffers
+DAY = 86_400
+IDLE_NAME_DAYS = 7  # a captured name that has not occurred for so long is forgotten
+
+
+class Counter(Sink):
+    """Feeds what sources read into the tally."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+
+    def lines(self, source: str, data: bytes, offset: int) -> int:  # noqa: ARG002 - counting needs no offset
+        """See Sink."""
+        self.tally.add_lines(source, data)
+        return len(data)
+
+    def entries(self, source: str, entries: list[Entry]) -> int:
+        """See Sink."""
+        self.tally.add_entries(source, entries)
+        return len(entries)
+
+
+class Run:
+    """One run of `count`; `clock` gives Unix time."""
+
+    def __init__(self, settings: Config, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.began = time.monotonic()
+        self.now = clock()
+        self.store = Store(settings.state_dir, VERB)
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+        self.state: dict[str, Any] = {}
+        self.self_metrics: dict[str, int] = {}
+        self.lost = 0
+        self.lost_bytes = 0
+
+    # The state.
+
+    def open_state(self) -> bool:
+        """Lock and load; whether the state was there. Raises Fault."""
+        self.store.lock()
+        self.state, which = self.store.load()
+        self.history = History(self.settings.state_dir, self.state.setdefault("points", {}))
+        if which == PREVIOUS:
+            self.notes.append(
+                f"{self.store.path}: missing or damaged; the run is repeated from the generation before it"
+            )
+        elif which == DAMAGED:
+            self.lost += 1
+            self.notes.append(
+                f"{self.store.path}: both generations are damaged; reading starts at the ends of the logs"
+            )
+        if which in (FRESH, DAMAGED):
+            self.begin(beginning=which == FRESH and self.settings.start == "beginning")
+            return False
+        try:
+            self.history.trim()
+        except OSError as error:
+            self.faults.append(f"{self.settings.state_dir}: {error.strerror}; check the disk")
+        return True
+
+    def begin(self, beginning: bool) -> None:
+        """A state for a first run. Its interval is partial, so the next one is the first that is sent."""
+        interval = self.settings.interval
+        first = 0 if beginning else -(-int(self.now) // interval) * interval
+        self.state.update(
+            {
+                "seq": 0,
+                "interval": interval,
+                "first": first,
+                "closed": first,
+                "open": {},
+                "recent": [],
+                "catalogs": {},
+                "families": {},
+                "sources": {},
+                "identity": runtime.identity(),
+                "matched": {},
+            }
+        )
+        rulebook.update(self.state, self.settings.rules, self.settings.state_dir, self.now, interval, self.faults)
+        for source in runtime.sources(self.settings, self.settings.line_max):
+            self._start(source, beginning)
+
+    def _start(self, source: Source, beginning: bool) -> dict[str, Any]:
+        cursor: dict[str, Any] = {}
+        try:
+            source.start(cursor, beginning)
+        except Fault as fault:
+            self.faults.append(str(fault))
+            return cursor
+        self.state["sources"][source.name] = cursor
+        return cursor
+
+    # Reading.
+
+    def read(self) -> tuple[Tally, float]:
+        """Read all sources; what was counted, and the Unix time up to which every source has been read."""
+        settings, state = self.settings, self.state
+        rulebook.update(state, settings.rules, settings.state_dir, self.now, state["interval"], self.faults)
+        timeline = rulebook.load(state, settings.state_dir)
+        tally = Tally(
+            state["interval"],
+            state["first"],
+            state["closed"],
+            timeline,
+            Families(state["families"], _account),
+            self.clock,
+            settings.line_max,
+        )
+        budget = Budget(settings.run_budget)
+        all_sources = runtime.sources(settings, settings.line_max)
+        horizon = self.now - settings.grace
+        lag = read_bytes = 0
+        for number, source in enumerate(all_sources):
+            cursor = state["sources"].get(source.name)
+            if cursor is None:
+                # New in the configuration: from now on, as at a first run.
+                cursor = self._start(source, beginning=False)
+                if source.name not in state["sources"]:
+                    continue
+            tally.carried.update(cursor.get("carried", {}))
+            looked = self.clock()
+            report = source.read(cursor, Counter(tally), budget.share(len(all_sources) - number))
+            cursor["carried"] = {path: at for path, at in tally.carried.items() if _belongs(path, cursor, source.name)}
+            self.faults += report.faults
+            self.notes += report.notes
+            self.lost += report.lost
+            self.lost_bytes += report.lost_bytes
+            lag += report.lag
+            read_bytes += report.bytes
+            shown = max([at for path, at in tally.passed.items() if _belongs(path, cursor, source.name)], default=0)
+            passed = max(cursor.get("passed", 0), shown)
+            if report.at_end:
+                passed = max(passed, int(looked - settings.grace))
+            cursor["passed"] = min(passed, int(self.clock()) + AHEAD)
+            # A source that could not be read is reported, not waited for.
+            if not (report.at_end or report.faults) and _is_read(tally, cursor, source.name):
+                horizon = min(horizon, cursor["passed"])
+        for metric, times in tally.bad_values.items():
+            self.notes.append(f"rule {metric}: {times} matches held no number in their group value; they do not count")
+        self.faults += [str(fault) for _, rules in timeline.sets for fault in rules.unfit]
+        self.self_metrics.update(lines=tally.lines, bytes=read_bytes, lag_bytes=lag)
+        self.self_metrics.update(late_lines=tally.late_lines, future_lines=tally.future_lines)
+        return tally, horizon
+
+    # Finishing intervals.
+
+    def finish(self, tally: Tally, horizon: float) -> list[str]:
+        """Merge what was counted, close intervals that are over; the Graphite lines to print, by interval."""
+        state, interval = self.state, self.state["interval"]
+        due: dict[int, tuple[list[str], Bucket]] = self._again()
+        still_open: dict[int, Bucket] = {int(at): bucket for at, bucket in state["open"].items()}
+        for at, bucket in tally.open.items():
+            buckets.merge(still_open.setdefault(at, {}), bucket)
+        self._late(tally, still_open, due)
+        names = self._names(tally)
+        points = 0
+        for at in self._over(int(horizon) // interval * interval, still_open):
+            bucket = still_open.pop(at, {})
+            zeros = names(at)
+            points += len(bucket) + len(zeros)
+            if points > MAX_POINTS and points > len(bucket) + len(zeros):
+                still_open[at] = bucket
+                break
+            self._done(at, zeros, bucket, due)
+            state["closed"] = at + interval
+        state["open"] = {str(at): bucket for at, bucket in still_open.items() if bucket}
+        for metric, at in tally.newest.items():
+            state["matched"][metric] = max(at, state["matched"].get(metric, 0))
+        lines: list[str] = []
+        for at in sorted(due):
+            lines += buckets.points(due[at][1], due[at][0], at)
+        self.self_metrics["series"] = len(names(state["closed"]))
+        return [f"logs.parser.probe {number} {int(self.now)}\n" for number in tally.probes] + lines
+
+    def _names(self, tally: Tally) -> Callable[[int], list[str]]:
+        """Names that send zeros for an interval, by the rule set that was in force."""
+        cache: dict[int, list[str]] = {}
+
+        def names(at: int) -> list[str]:
+            rules = tally.timeline.at(at)
+            if id(rules) not in cache:
+                cache[id(rules)] = list(dict.fromkeys(rules.names() + tally.families.names(rules)))
+            return cache[id(rules)]
+
+        return names
+
+    def _over(self, until: int, still_open: dict[int, Bucket]) -> list[int]:
+        """Intervals that are over, oldest first: all of the last days, older ones where something was counted."""
+        interval, closed = self.state["interval"], self.state["closed"]
+        if not closed:
+            closed = min([*still_open, until])
+        filled = max(closed, (int(self.now - self.settings.keep_days * DAY) // interval) * interval)
+        older = sorted(at for at in still_open if closed <= at < min(filled, until))
+        return older + list(range(filled, until, interval))
+
+    def _late(self, tally: Tally, still_open: dict[int, Bucket], due: dict[int, tuple[list[str], Bucket]]) -> None:
+        for at in sorted(tally.late):
+            sent = self._sent(at) if self.settings.late == "correct" else None
+            if sent is None:
+                # Not to be corrected, or too old for it: the oldest interval that is not sent yet.
+                buckets.merge(still_open.setdefault(self.state["closed"], {}), tally.late[at])
+                continue
+            zeros, bucket = sent
+            buckets.merge(bucket, tally.late[at])
+            self._done(at, zeros, bucket, due)
+
+    def _sent(self, at: int) -> tuple[list[str], Bucket] | None:
+        for one in self.state["recent"]:
+            if one[0] == at:
+                return self.state["catalogs"][one[2]], one[3]
+        return self.history.find(at)
+
+    def _done(self, at: int, zeros: list[str], bucket: Bucket, due: dict[int, tuple[list[str], Bucket]]) -> None:
+        """An interval is finished or corrected: print it now, keep it to print it again."""
+        state = self.state
+        catalog = catalog_id(zeros)
+        due[at] = (zeros, bucket)
+        self.history.append(at, catalog, zeros, bucket)
+        if self.settings.resend:
+            state["catalogs"][catalog] = zeros
+            state["recent"] = [one for one in state["recent"] if one[0] != at]
+            state["recent"].append([at, int(self.now), catalog, bucket, 0])
+
+    def _again(self) -> dict[int, tuple[list[str], Bucket]]:
+        """What was printed before and is printed again: by the next run, ten minutes later, after a restart the last hour."""
+        state = self.state
+        due: dict[int, tuple[list[str], Bucket]] = {}
+        if not self.settings.resend:
+            state["recent"] = []
+            return due
+        me = runtime.identity()
+        if me != state["identity"]:
+            for at, zeros, bucket in self.history.between(state["closed"] - LAST_HOUR, state["closed"]):
+                due[at] = (zeros, bucket)
+            state["identity"] = me
+        kept = []
+        for one in state["recent"]:
+            at, finished, catalog, bucket, stage = one
+            second = self.now >= finished + SECOND_TIME or self.now < finished
+            if stage == 0 or second:
+                due[at] = (state["catalogs"][catalog], bucket)
+            if not second:
+                kept.append([at, finished, catalog, bucket, 1])
+        state["recent"] = kept
+        return due
+
+    # The end of a run.
+
+    def save_and_print(self, lines: list[str], write: Callable[[bytes], None]) -> None:
+        """Write the next state, print, take the next state into use. A fault on the way is printed, too."""
+        state = self.state
+        used = {one[2] for one in state["recent"]}
+        state["catalogs"] = {name: names for name, names in state["catalogs"].items() if name in used}
+        oldest = int(self.now - self.settings.keep_days * DAY)
+        unused = rulebook.forget(state, self.settings.state_dir, oldest)
+        Families(state["families"], _account).free(int(self.now) - IDLE_NAME_DAYS * DAY)
+        before = state.get("self", "")
+        state["seq"] += 1
+        state["lost"] = state.get("lost", 0) + self.lost
+        state["lost_bytes"] = state.get("lost_bytes", 0) + self.lost_bytes
+        state["ran"] = int(self.now)
+        self._measure()
+        prepared = False
+        try:
+            state["self"] = self._self_text()
+            self.history.save()
+            self.history.forget(oldest)
+            self.store.prepare(state)
+            prepared = True
+        except Fault as fault:
+            self.faults.append(str(fault))
+        except OSError as error:
+            self.faults.append(
+                f"{self.settings.state_dir}: cannot be written: {error.strerror}; counting goes on from the last state"
+            )
+        again = before if self.settings.resend else ""
+        write("".join([again, *lines, self._self_text()]).encode("utf-8"))
+        if prepared:
+            self.store.commit()
+            for path in unused:
+                _remove(path)
+
+    def _measure(self) -> None:
+        self.self_metrics.update(
+            lost=self.lost,
+            lost_bytes=self.lost_bytes,
+            rule_timeouts=self.self_metrics.get("rule_timeouts", 0),
+            rules_age=max(0, int(self.now) - self.state.get("rules_since", int(self.now))),
+            run_ms=int((time.monotonic() - self.began) * 1000),
+        )
+
+    def _self_text(self) -> str:
+        at = int(self.now)
+        lines = [f"logs.parser.{name} {value} {at}\n" for name, value in sorted(self.self_metrics.items())]
+        return "".join(lines) + f"logs.script_error {int(bool(self.faults))} {at}\n"
+
+    def go(self, write: Callable[[bytes], None]) -> None:
+        """The whole run. Raises Fault where nothing could be counted."""
+        self.open_state()
+        tally, horizon = self.read()
+        lines = self.finish(tally, horizon)
+        self.save_and_print(lines, write)
+
+
+def _belongs(path: str, cursor: dict[str, Any], source: str) -> bool:
+    return path == source or path in cursor.get("paths", ())
+
+
+def _is_read(tally: Tally, cursor: dict[str, Any], source: str) -> bool:
+    """Whether an operator's rule reads the source; others hold back no interval."""
+    return any(
+        not tally.view(rules, path).empty for _, rules in tally.timeline.sets for path in cursor.get("paths", [source])
+    )
+
+
+_accounts: dict[bytes, bool] = {}
+
+
+def _account(name: bytes) -> bool:
+    """Whether an account of this name exists on the host (in any of its user databases)."""
+    known = _accounts.get(name)
+    if known is None:
+        import pwd  # noqa: PLC0415 - needed by rules with `only: accounts` alone
+
+        try:
+            pwd.getpwnam(os.fsdecode(name))
+            known = True
+        except (KeyError, ValueError):
+            known = False
+        _accounts[name] = known
+    return known
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # a leftover costs some bytes, nothing else
+
+
+def write_stdout(data: bytes) -> None:
+    """All of it, in as few writes as the pipe takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def _as_json(data: bytes) -> bytes:
+    points = []
+    for line in data.decode("utf-8").splitlines():
+        name, value, at = line.split(" ")
+        points.append([name, float(value) if "." in value else int(value), int(at)])
+    return leanjson.dumps({"points": points}) + b"\n"
+
+
+def init(path: str) -> int:
+    """`count --init`: make the states of count and ship where there are none. Prints nothing; 0, or 2 with a line."""
+    from . import ship  # noqa: PLC0415 - a run that counts does not need it
+
+    try:
+        settings = config.load(path)
+        runtime.become_owner(settings.state_dir)
+        run = Run(settings)
+        if not run.open_state():
+            run.store.prepare(run.state)
+            run.store.commit()
+        ship.init(settings)
+    except Busy:
+        return 0  # a run is at work, so there is a state
+    except Fault as fault:
+        diag.stderr([str(fault)])
+        return 2
+    if run.faults:
+        diag.stderr(run.faults)
+        return 2
+    return 0
+
+
+def main(path: str, as_json: bool = False) -> int:
+    """`count`: always 0, as Telegraf drops the whole output of a run that fails; errors are in syslog and in script_error."""
+    write = (lambda data: write_stdout(_as_json(data))) if as_json else write_stdout
+    messages: list[str] = []
+    run: Run | None = None
+    try:
+        settings = config.load(path)
+        runtime.become_owner(settings.state_dir)
+        run = Run(settings)
+        run.go(write)
+    except BrokenPipeError:
+        return 0  # nobody read it: the next run prints it again, as the state was not saved
+    except Fault as fault:
+        messages.append(str(fault))
+        _only_error(write)
+    except Exception as error:  # noqa: BLE001 - whatever it is, Telegraf must get a valid line and exit 0
+        messages.append(where(error))
+        _only_error(write)
+    if run is not None:
+        diag.say(run.faults + messages)
+        diag.say(run.notes, "warning")
+    else:
+        diag.say(messages)
+    return 0
+
+
+def _only_error(write: Callable[[bytes], None]) -> None:
+    try:
+        write(f"logs.script_error 1 {int(time.time())}\n".encode())
+    except OSError:
+        pass
+
+
+def where(error: Exception) -> str:
+    """An unforeseen error in one line: what, and where it was raised."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+    return f"{type(error).__name__}: {error} at {place}; nothing was saved, the next run repeats this one"

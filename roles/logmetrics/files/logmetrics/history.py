@@ -1,0 +1,135 @@
+"""Finished intervals of the last days, one small file a day, for corrections, for sending again and for `replay`.
+
+A line is a JSON list: ["names", id, [names that send zeros]] or [start of the interval, id, bucket]. Of several records
+of one interval the last counts. The state holds each file's length: what stands beyond it is of a run that was cut off
+before its state was saved, and is cut away by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from zlib import crc32
+
+from . import leanjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Tuple
+
+    from .buckets import Bucket
+
+    # (start of the interval, names that send zeros, bucket)
+    Record = Tuple[int, List[str], Bucket]
+
+_PREFIX = "points-"
+
+
+class History:
+    """The files below `folder`; `sizes` is the state's {day: bytes}, changed in place."""
+
+    def __init__(self, folder: str, sizes: dict[str, int]) -> None:
+        self.folder = folder
+        self.sizes = sizes
+        self._pending: dict[str, list[bytes]] = {}
+
+    def trim(self) -> None:
+        """Cut away what a run left that did not come to its end. Raises OSError."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return
+        for name in names:
+            if not name.startswith(_PREFIX):
+                continue
+            day = name[len(_PREFIX) :]
+            path = f"{self.folder}/{name}"
+            size = self.sizes.get(day, 0)
+            if os.stat(path).st_size > size:
+                os.truncate(path, size)
+
+    def append(self, at: int, catalog: str, names: list[str], bucket: Bucket) -> None:
+        """Note a finished interval; `catalog` names `names`."""
+        day = _day(at)
+        lines = self._pending.setdefault(day, [])
+        lines.append(leanjson.dumps(["names", catalog, names]))
+        lines.append(leanjson.dumps([at, catalog, bucket]))
+
+    def save(self) -> None:
+        """Write what was noted, durably. Raises OSError."""
+        for day, lines in self._pending.items():
+            # The names once a write is enough; a reader has them before the record that needs them.
+            unique = list(dict.fromkeys(lines))
+            data = b"\n".join(unique) + b"\n"
+            handle = os.open(f"{self.folder}/{_PREFIX}{day}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                size = min(self.sizes.get(day, 0), os.fstat(handle).st_size)
+                os.ftruncate(handle, size)
+                view = memoryview(data)
+                at = size
+                while view:
+                    written = os.pwrite(handle, view, at)
+                    view, at = view[written:], at + written
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            self.sizes[day] = at
+        self._pending = {}
+
+    def forget(self, before: int) -> None:
+        """Remove the files of days that ended before this Unix time."""
+        oldest = _day(before)
+        for day in [day for day in self.sizes if day < oldest]:
+            try:
+                os.unlink(f"{self.folder}/{_PREFIX}{day}")
+            except FileNotFoundError:
+                pass
+            except OSError:
+                continue
+            del self.sizes[day]
+
+    def between(self, since: int, until: int) -> Iterator[Record]:
+        """The last record of each interval that begins in since <= start < until, in order."""
+        for day in sorted(self.sizes):
+            if not _day(since) <= day <= _day(max(since, until - 1)):
+                continue
+            found = {at: record for at, record in self._records(day) if since <= at < until}
+            for at in sorted(found):
+                yield (at, *found[at])
+
+    def find(self, at: int) -> tuple[list[str], Bucket] | None:
+        """The last record of one interval, or None."""
+        day = _day(at)
+        found = None
+        if day in self.sizes:
+            for start, record in self._records(day):
+                if start == at:
+                    found = record
+        return found
+
+    def _records(self, day: str) -> Iterator[tuple[int, tuple[list[str], Bucket]]]:
+        names: dict[str, list[str]] = {}
+        try:
+            with open(f"{self.folder}/{_PREFIX}{day}", "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
+                data = file.read(self.sizes[day])
+        except OSError:
+            return
+        for line in data.split(b"\n"):
+            try:
+                record: Any = leanjson.loads(line) if line else None
+            except ValueError:
+                continue  # a damaged line costs itself alone
+            if isinstance(record, list) and len(record) == 3:
+                if record[0] == "names":
+                    names[record[1]] = record[2]
+                elif isinstance(record[0], int) and isinstance(record[2], dict):
+                    yield record[0], (names.get(record[1], []), record[2])
+
+
+def catalog_id(names: list[str]) -> str:
+    """A short name of a list of names."""
+    return f"{crc32(' '.join(names).encode()):08x}"
+
+
+def _day(at: int) -> str:
+    return time.strftime("%Y%m%d", time.gmtime(at))

@@ -1,0 +1,96 @@
+"""Which rule set is in force when. A new one takes over at the next interval's start, saved before its first use.
+
+Each set in use is copied into the state directory, so that late lines still go to the set of their interval, and a
+broken rules.json stops nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from zlib import crc32
+
+from .errors import Fault
+from .rules import RuleSet
+from .state import sync_folder, write_durably
+from .tally import Timeline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _copy(folder: str, digest: str) -> str:
+    return f"{folder}/rules-{digest}.json"
+
+
+def digest_of(data: bytes) -> str:
+    """A short name of a rule set's bytes, whatever they claim about themselves."""
+    return f"{crc32(data):08x}{len(data):x}"
+
+
+def update(state: dict[str, Any], path: str, folder: str, now: float, interval: int, faults: list[str]) -> None:
+    """Note in the state that `path` holds a new rule set, in force from the next interval on.
+
+    Raises Fault only where there is no rule set at all, neither there nor from before.
+    """
+    timeline: list[list[Any]] = state.setdefault("timeline", [])
+    try:
+        stat = os.stat(path)
+        seen = [stat.st_mtime_ns, stat.st_size, stat.st_ino]
+        if timeline and state.get("rules_file") == seen:
+            return
+        with open(path, "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
+            data = file.read()
+    except OSError as error:
+        _go_on(timeline, faults, f"{path}: cannot be read: {error.strerror}; run the role, which writes it")
+        return
+    digest = digest_of(data)
+    if not timeline or timeline[-1][1] != digest:
+        try:
+            RuleSet.from_bytes(data, path)
+        except Fault as fault:
+            _go_on(timeline, faults, str(fault))
+            return
+        try:
+            write_durably(_copy(folder, digest) + ".new", data)
+            os.rename(_copy(folder, digest) + ".new", _copy(folder, digest))
+            sync_folder(folder)
+        except OSError as error:
+            _go_on(timeline, faults, f"{folder}: no room for the new rule set: {error.strerror}; check the disk")
+            return
+        start = 0 if not timeline else (int(now) // interval + 1) * interval
+        # A set that was replaced before its first interval never came into force.
+        timeline[:] = [one for one in timeline if one[0] < start or not start]
+        timeline.append([start, digest])
+    state["rules_file"] = seen
+    state["rules_since"] = int(stat.st_mtime)
+
+
+def _go_on(timeline: list[list[Any]], faults: list[str], what: str) -> None:
+    if not timeline:
+        raise Fault(what)
+    faults.append(f"{what} (counting goes on by the last good rules)")
+
+
+def load(state: dict[str, Any], folder: str) -> Timeline:
+    """The rule sets that the state names, from their copies. Raises Fault."""
+    sets = []
+    for start, digest in state["timeline"]:
+        path = _copy(folder, digest)
+        try:
+            with open(path, "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
+                sets.append((start, RuleSet.from_bytes(file.read(), path)))
+        except OSError as error:
+            raise Fault(
+                f"{path}: cannot be read: {error.strerror}; put it back, or remove the state to begin anew"
+            ) from None
+    return Timeline(sets)
+
+
+def forget(state: dict[str, Any], folder: str, before: int) -> list[str]:
+    """Drop sets whose last interval began before this Unix time; the paths of their copies, to be removed after saving."""
+    timeline = state["timeline"]
+    gone = []
+    while len(timeline) > 1 and timeline[1][0] < before:
+        gone.append(timeline.pop(0)[1])
+    return [_copy(folder, digest) for digest in gone if all(digest != one[1] for one in timeline)]

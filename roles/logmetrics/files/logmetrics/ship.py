@@ -1,0 +1,251 @@
+"""`ship`: one run. Sends what is new in the sources to Loki, with a cursor of its own, and prints its own metrics.
+
+A batch is one push of one source. 204: the cursor moves on. 400: Loki kept the good lines; it moves on, and what was
+rejected is counted. Anything else (429, 5xx, no answer): nothing moves, the next run tries again. A batch that was sent
+but not noted is sent again with the same times and lines, and Loki drops exact duplicates (`loki` module).
+"""
+
+from __future__ import annotations
+
+import time
+
+from . import config, diag, runtime
+from .count import write_stdout
+from .errors import Busy, Fault
+from .lines import split
+from .sources.base import Budget, Sink
+from .state import DAMAGED, FRESH, Store
+from .tally import AHEAD, SECOND
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from .config import Config
+    from .loki import Client, Value
+    from .sources.base import Entry
+
+VERB = "ship"
+LONGEST = 8.0  # seconds of reading and sending; the exec's interval is 10 s
+
+
+class Shipper(Sink):
+    """Pushes what it is given; stops the reading where Loki does not take it."""
+
+    def __init__(self, settings: Config, now: float, carried: dict[str, int]) -> None:
+        self.settings = settings
+        self.now = now
+        self.carried = carried
+        self.lines_sent = 0
+        self.bytes_sent = 0
+        self.rejected = 0
+        self.faults: list[str] = []
+        self.refused = False  # Loki does not take anything now
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The connection to Loki, made when there is something to send."""
+        if self._client is None:
+            from .loki import Client  # noqa: PLC0415 - an idle run needs no HTTP
+
+            assert self.settings.loki is not None
+            self._client = Client(self.settings.loki)
+        return self._client
+
+    def lines(self, source: str, data: bytes, offset: int) -> int:
+        """See Sink."""
+        assert self.settings.loki is not None
+        batch = self.settings.loki.batch_bytes
+        taken = 0
+        while taken < len(data):
+            end = len(data)
+            if end - taken > batch:
+                end = data.rfind(b"\n", taken, taken + batch) + 1
+                if end <= taken:
+                    end = data.find(b"\n", taken) + 1
+            if not self._push(source, self._values(source, data[taken:end], offset + taken), end - taken):
+                break
+            taken = end
+        return taken
+
+    def entries(self, source: str, entries: list[Entry]) -> int:
+        """See Sink."""
+        assert self.settings.loki is not None
+        taken = 0
+        while taken < len(entries):
+            size = 0
+            end = taken
+            while end < len(entries) and (end == taken or size < self.settings.loki.batch_bytes):
+                size += len(entries[end][3])
+                end += 1
+            values = [self._value(line, when, program) for when, program, _, line in entries[taken:end]]
+            if not self._push(source, [value for value in values if value is not None], size):
+                break
+            taken = end
+        return taken
+
+    def _values(self, source: str, data: bytes, offset: int) -> list[Value]:
+        """Lines with their times: the line's own, and within its resolution the line's offset, so that equal lines stay apart."""
+        found: list[Value] = []
+        carried = self.carried.get(source, int(self.now) * SECOND)
+        for line in data.split(b"\n")[:-1]:
+            stamp, program, _ = split(line[:4096], self.now)
+            if stamp is None:
+                when = carried + offset % SECOND if carried % SECOND == 0 else carried + offset % 1000
+            else:
+                carried = stamp[0] * SECOND + stamp[1]
+                when = carried + offset % stamp[2]
+            value = self._value(line.rstrip(b"\r"), when, program) if line else None
+            if value is not None:
+                found.append(value)
+            offset += len(line) + 1
+        self.carried[source] = carried
+        return found
+
+    def _value(self, line: bytes, when: int, program: bytes | None) -> Value | None:
+        """One entry as Loki takes it; None (and counted as rejected) where it is too old for the store."""
+        loki = self.settings.loki
+        assert loki is not None
+        if when > (self.now + AHEAD) * SECOND:
+            when = int(self.now) * SECOND + when % SECOND
+        elif when < (self.now - loki.max_age_hours * 3600) * SECOND:
+            self.rejected += 1
+            return None
+        if len(line) > loki.max_line:
+            line = line[: loki.max_line]
+            self.rejected += 1
+        text = line.decode("utf-8", "replace")
+        if program is None:
+            return [str(when), text]
+        return [str(when), text, {"program": program.decode("utf-8", "replace")}]
+
+    def _push(self, source: str, values: list[Value], size: int) -> bool:
+        if self.refused:
+            return False
+        if values:
+            answer = self.client.push(source, values)
+            self.rejected += answer.rejected
+            if answer.fault:
+                self.faults.append(answer.fault)
+            if not answer.taken:
+                self.refused = True
+                return False
+        self.lines_sent += len(values)
+        self.bytes_sent += size
+        return True
+
+
+def _run(settings: Config, write: Callable[[bytes], None], clock: Callable[[], float]) -> list[str]:
+    now = clock()
+    if settings.loki is None:
+        raise Fault(
+            f'{settings.path}: has no "loki", so there is nowhere to ship to; set it, or remove the ship command'
+        )
+    store = Store(settings.state_dir, VERB)
+    store.lock()
+    state, which = store.load()
+    lost = lost_bytes = lag = 0
+    faults: list[str] = []
+    if which in (FRESH, DAMAGED):
+        lost += which == DAMAGED
+        state = _begin(settings, faults, beginning=which == FRESH and settings.start == "beginning")
+    budget = Budget(min(settings.run_budget, LONGEST))
+    all_sources = runtime.sources(settings, settings.loki.max_line)
+    carried: dict[str, int] = {}
+    shipper = Shipper(settings, now, carried)
+    for number, source in enumerate(all_sources):
+        cursor = state["sources"].get(source.name)
+        if cursor is None:
+            cursor = {}
+            try:
+                source.start(cursor, False)
+            except Fault as fault:
+                faults.append(str(fault))
+                continue
+            state["sources"][source.name] = cursor
+        carried.update(cursor.get("carried", {}))
+        report = source.read(cursor, shipper, budget.share(len(all_sources) - number))
+        names = cursor.get("paths", {source.name: None})
+        cursor["carried"] = {path: at for path, at in carried.items() if path in names}
+        faults += report.faults + report.notes
+        lost += report.lost
+        lost_bytes += report.lost_bytes
+        lag += report.lag
+    faults += shipper.faults
+    for key, value in (("lost", lost), ("lost_bytes", lost_bytes), ("rejected", shipper.rejected)):
+        state[key] = state.get(key, 0) + value
+    state["ran"] = int(now)
+    store.prepare(state)
+    store.commit()
+    measured = {
+        "lines": shipper.lines_sent,
+        "bytes": shipper.bytes_sent,
+        "rejected": shipper.rejected,
+        "errors": len(faults),
+        "lag_bytes": lag,
+        "lost": lost,
+    }
+    write("".join(f"logs.ship.{name} {value} {int(now)}\n" for name, value in measured.items()).encode())
+    return faults
+
+
+def _begin(settings: Config, faults: list[str], beginning: bool) -> dict[str, Any]:
+    state: dict[str, Any] = {"sources": {}}
+    for source in runtime.sources(settings, settings.line_max):
+        cursor: dict[str, Any] = {}
+        try:
+            source.start(cursor, beginning)
+        except Fault as fault:
+            faults.append(str(fault))
+        else:
+            state["sources"][source.name] = cursor
+    return state
+
+
+def init(settings: Config) -> None:
+    """Make the state where there is none. Raises Fault, Busy."""
+    if settings.loki is None:
+        return
+    store = Store(settings.state_dir, VERB)
+    store.lock()
+    try:
+        _, which = store.load()
+        if which in (FRESH, DAMAGED):
+            faults: list[str] = []
+            store.prepare(_begin(settings, faults, settings.start == "beginning"))
+            store.commit()
+            if faults:
+                raise Fault(faults[0])
+    finally:
+        store.unlock()
+
+
+def main(path: str) -> int:
+    """`ship`: always 0, as Telegraf drops the output of a run that fails; errors are in syslog and in logs.ship.errors."""
+    messages: list[str] = []
+    try:
+        settings = config.load(path)
+        runtime.become_owner(settings.state_dir)
+        messages = _run(settings, write_stdout, time.time)
+    except BrokenPipeError:
+        return 0
+    except Busy:
+        return 0  # the run before is still sending
+    except Fault as fault:
+        messages = [str(fault)]
+        _only_error()
+    except Exception as error:  # noqa: BLE001 - whatever it is, Telegraf must get a valid line and exit 0
+        from .count import where  # noqa: PLC0415
+
+        messages = [where(error)]
+        _only_error()
+    diag.say(messages)
+    return 0
+
+
+def _only_error() -> None:
+    try:
+        write_stdout(f"logs.ship.errors 1 {int(time.time())}\n".encode())
+    except OSError:
+        pass

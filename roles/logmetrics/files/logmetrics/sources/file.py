@@ -1,0 +1,533 @@
+"""Log files, followed by inode and signature through every kind of rotation.
+
+A *track* is one file with the place up to which it was read. For each path there is one live track, the file that has
+that name, and one for every older file that rotation has left and that may still grow (a writer keeps its handle until
+it is told to reopen). A file is the same while its inode and two signatures are: the CRC-32 of its first bytes and of
+the 256 bytes before the cursor. Where they differ, the content was replaced (copytruncate, or an inode used again), and
+the rest of the old content is looked for beside it, by signature, also in compressed copies.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from zlib import crc32
+
+from .base import Budget, Report, Sink, Source
+from .rotated import PACKED, Packed, Plain, Unfinished, open_reader, rotated_name, siblings, signature
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .rotated import Reader
+
+SIGNED = 256  # bytes of each signature
+CHUNK = 1 << 20
+SETTLED = 600  # seconds without a change after which the last, unended line of a rotated file counts as a line
+CLOCK_TICK = 0.02  # a file's mtime may lag behind the clock by this much
+MAX_OLD = 64  # rotated files that are looked at for one path
+
+
+class Track:
+    """One file and how far it was read (offsets in bytes, mtime in nanoseconds)."""
+
+    __slots__ = ("dev", "head", "head_length", "ino", "mtime", "offset", "path", "scanned", "size", "tail")
+
+    def __init__(self, path: str, stat: os.stat_result | None = None) -> None:
+        self.path = path
+        self.dev = stat.st_dev if stat else 0
+        self.ino = stat.st_ino if stat else 0
+        self.offset = 0
+        self.head_length = 0
+        self.head = 0  # CRC-32 of the first head_length bytes
+        self.tail = 0  # CRC-32 of the min(SIGNED, offset) bytes before the cursor
+        self.size = 0  # at the last look
+        self.mtime = 0
+        self.scanned = 0  # no newline stands between offset and here (a very long line that is not yet complete)
+
+    @classmethod
+    def load(cls, saved: dict[str, Any]) -> Track:
+        """From the state."""
+        track = cls(saved["path"])
+        for key in cls.__slots__:
+            setattr(track, key, saved[key])
+        return track
+
+    def save(self) -> dict[str, Any]:
+        """For the state."""
+        return {key: getattr(self, key) for key in self.__slots__}
+
+    def is_file(self, stat: os.stat_result) -> bool:
+        """Whether this is the same inode."""
+        return stat.st_ino == self.ino and stat.st_dev == self.dev
+
+    def unchanged(self, stat: os.stat_result) -> bool:
+        """Whether nothing was written since the last look, at which the file was read to its end."""
+        return stat.st_size == self.size and stat.st_mtime_ns == self.mtime
+
+    def holds(self, reader: Reader) -> bool:
+        """Whether the reader's content is the one this track has read, by both signatures."""
+        if signature(reader, self.head_length, 0) != (self.head if self.head_length else None) and self.head_length:
+            return False
+        length = min(SIGNED, self.offset)
+        return not length or signature(reader, length, self.offset - length) == self.tail
+
+    def sign(self, reader: Reader) -> None:
+        """Take the signatures anew after reading."""
+        if self.head_length < SIGNED and self.head_length < self.offset:
+            self.head_length = min(SIGNED, self.offset)
+            self.head = crc32(reader.pread(self.head_length, 0))
+        length = min(SIGNED, self.offset)
+        self.tail = crc32(reader.pread(length, self.offset - length)) if length else 0
+
+
+class FileSource(Source):
+    """A path or glob. The cursor holds for each path its live track, older ones, and when it was last looked at."""
+
+    def __init__(self, pattern: str, line_max: int) -> None:
+        self.name = pattern
+        self.line_max = line_max
+        self._is_glob = glob.has_magic(pattern)
+
+    # Which paths there are.
+
+    def paths(self) -> list[str]:
+        """The live logs that the pattern names; of several names of one file the first."""
+        if not self._is_glob:
+            return [self.name]
+        names = sorted(path for path in glob.glob(self.name) if not os.path.isdir(path))
+        return [path for path in names if not rotated_name(path, names)]
+
+    # From where on.
+
+    def start(self, cursor: dict[str, Any], beginning: bool) -> None:
+        """Each file's end (the start of a line that is being written), or its beginning."""
+        cursor["paths"] = {}
+        now = time.time()
+        for path in self.paths():
+            place: dict[str, Any] = {"live": None, "old": _already_rotated(path), "looked": now}
+            cursor["paths"][path] = place
+            try:
+                reader = Plain(path)
+            except OSError:
+                continue  # not there yet: all of it will be new; not readable: the first run says so
+            try:
+                track = Track(path, reader.stat)
+                if not beginning:
+                    track.offset = _line_start(reader, self.line_max)
+                    track.sign(reader)
+                    track.size, track.mtime = reader.size, reader.stat.st_mtime_ns
+                place["live"] = track.save()
+            finally:
+                reader.close()
+
+    # Reading on.
+
+    def read(self, cursor: dict[str, Any], sink: Sink, budget: Budget) -> Report:
+        """See Source. Files that are gone for good leave the cursor."""
+        report = Report()
+        places: dict[str, Any] = cursor.setdefault("paths", {})
+        first_look = not places
+        found = self.paths()
+        known: set[tuple[int, int]] = set()
+        for place in places.values():
+            for saved in ([place["live"]] if place["live"] else []) + place["old"]:
+                known.add((saved["dev"], saved["ino"]))
+        report.at_end = True
+        for path in [*places, *(path for path in found if path not in places)]:
+            fresh = path not in places
+            if fresh and not first_look and _known_inode(path, known):
+                continue  # another name, or a rotated one, of a file that is already read
+            place = places.setdefault(path, {"live": None, "old": [], "looked": cursor.get("looked", 0)})
+            _Follower(path, place, known, self.line_max, sink, budget, report).run(fresh)
+            if self._is_glob and path not in found and not place["live"] and not place["old"]:
+                del places[path]
+        cursor["looked"] = time.time()
+        return report
+
+
+class _Follower:
+    """Reads on in all files of one path."""
+
+    def __init__(
+        self,
+        path: str,
+        place: dict[str, Any],
+        known: set[tuple[int, int]],
+        line_max: int,
+        sink: Sink,
+        budget: Budget,
+        report: Report,
+    ) -> None:
+        self.path, self.place, self.known = path, place, known
+        self.line_max, self.sink, self.budget, self.report = line_max, sink, budget, report
+        self.live = Track.load(place["live"]) if place["live"] else None
+        self.old = [Track.load(saved) for saved in place["old"]]
+        self.stopped = False  # by the budget or the sink: read nothing more in this run
+
+    def run(self, fresh: bool) -> None:
+        """Old files first, so that lines come in the order in which they were written."""
+        looked = time.time()
+        stat = self._stat(self.path)
+        live = self.live
+        if live is None:
+            if stat is not None:
+                # Files that came and were rotated away since the last look, at which the path was absent.
+                since = self.place["looked"]
+                if not fresh and since:
+                    self._between(int((since - CLOCK_TICK) * 1e9), [])
+                self.live = self._adopt(stat)
+        elif stat is None or not live.is_file(stat):
+            self._rotated(live, stat)
+        self._old_ones()
+        if self.live is not None:
+            self._live_one(self.live, stat)
+        self.place["live"] = self.live.save() if self.live else None
+        self.place["old"] = [track.save() for track in self.old[-MAX_OLD:]]
+        self.place["looked"] = looked
+        for track in [*self.old, *([self.live] if self.live else [])]:
+            if not track.path.endswith(PACKED):
+                self.report.lag += max(0, track.size - track.offset)
+        if self.stopped:
+            self.report.at_end = False
+
+    def _stat(self, path: str) -> os.stat_result | None:
+        try:
+            return os.stat(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._unreadable(path, error)
+            return None
+
+    def _unreadable(self, path: str, error: OSError) -> None:
+        self.report.faults.append(
+            f"{path}: cannot be read: {error.strerror}; let the user of the run read it (group adm, or an ACL)"
+        )
+
+    def _adopt(self, stat: os.stat_result) -> Track:
+        self.known.add((stat.st_dev, stat.st_ino))
+        track = Track(self.path, stat)
+        track.size = stat.st_size
+        return track
+
+    # The live file.
+
+    def _live_one(self, track: Track, stat: os.stat_result | None) -> None:
+        if stat is not None and track.is_file(stat) and track.unchanged(stat) and track.offset == track.size:
+            return
+        try:
+            reader = Plain(self.path)
+        except FileNotFoundError:
+            return  # renamed a moment ago: the next run follows it
+        except OSError as error:
+            self._unreadable(self.path, error)
+            return
+        try:
+            if not track.is_file(reader.stat):
+                self.report.at_end = False  # replaced a moment ago
+                return
+            if reader.size < track.offset or not track.holds(reader):
+                self._replaced_content(track)
+                self.live = track = self._adopt(reader.stat)
+            self._drain(track, reader, final=False)
+        finally:
+            reader.close()
+
+    def _replaced_content(self, track: Track) -> None:
+        """The live file was truncated or its inode used again: read the rest of what it held from a copy."""
+        copy = self._copy_of(track, ())
+        if copy is not None:
+            self.old.append(copy)
+        elif track.offset:
+            self._lost(track, "was truncated or replaced, and no copy of what it held is beside it")
+        self._between(track.mtime, [track] if copy is None else [track, copy])
+
+    # The file that was live until now.
+
+    def _rotated(self, track: Track, stat: os.stat_result | None) -> None:
+        moved = self._find_inode(track)
+        if moved is not None:
+            track.path = moved
+            self.old.append(track)
+        else:
+            copy = self._copy_of(track, ())
+            if copy is not None:
+                self.old.append(copy)
+            elif track.offset or track.size:
+                self._lost(track, "is gone, and no copy of it is beside it")
+        since = track.mtime
+        if moved is not None:
+            now = self._stat(moved)
+            since = max(since, now.st_mtime_ns) if now else since
+        self._between(since, [track])
+        self.live = self._adopt(stat) if stat is not None else None
+
+    def _between(self, since: int, not_these: list[Track]) -> None:
+        """Files that were live and rotated away between two runs: unknown, and last written after `since` (ns)."""
+        for path, stat in siblings(self.path):
+            if (stat.st_dev, stat.st_ino) in self.known or stat.st_mtime_ns < since:
+                continue
+            try:
+                reader = open_reader(path)
+            except (OSError, Unfinished):
+                continue
+            try:
+                if any(_same_log(one, reader) for one in [*not_these, *self.old, *([self.live] if self.live else [])]):
+                    continue
+            except Unfinished:
+                continue
+            finally:
+                reader.close()
+            track = Track(path, stat)
+            self.known.add((stat.st_dev, stat.st_ino))
+            self.old.append(track)
+
+    # Older files.
+
+    def _old_ones(self) -> None:
+        kept = []
+        for track in self.old:
+            current = self._locate(track)
+            if current is not None:
+                kept.append(current)
+        self.old = kept
+
+    def _locate(self, track: Track) -> Track | None:
+        """Read on in an older file; the track to keep, or None where it is gone for good."""
+        stat = self._stat(track.path)
+        if stat is None or not track.is_file(stat):
+            moved = self._find_inode(track)
+            if moved is not None:
+                track.path = moved
+                stat = self._stat(moved)
+        if stat is None or not track.is_file(stat):
+            copy = self._copy_of(track, (track,))
+            if copy is None:
+                if track.size > track.offset:
+                    self._lost(track, "was deleted before it was read to its end")
+                return None
+            track = copy
+            stat = self._stat(track.path)
+            if stat is None:
+                return track
+        if track.unchanged(stat) and track.offset == track.size:
+            return track
+        if track.path.endswith(PACKED):
+            return self._drain_packed(track)
+        settled = time.time() - stat.st_mtime > SETTLED
+        if track.unchanged(stat) and not settled and not self._unread(track):
+            return track
+        try:
+            reader = Plain(track.path)
+        except OSError as error:
+            self._unreadable(track.path, error)
+            return track
+        try:
+            if not track.is_file(reader.stat):
+                return track
+            if reader.size < track.offset or not track.holds(reader):
+                self._lost(track, "was truncated or replaced after it was rotated")
+                return None
+            self._drain(track, reader, final=settled)
+        finally:
+            reader.close()
+        return track
+
+    @staticmethod
+    def _unread(track: Track) -> bool:
+        return track.size > track.offset
+
+    def _drain_packed(self, track: Track) -> Track | None:
+        """A compressed copy never grows: read its rest once, then keep it only as a known file."""
+        try:
+            reader = Packed(track.path)
+        except (OSError, Unfinished):
+            return track
+        try:
+            done = self._drain(track, reader, final=True)
+        except Unfinished as error:
+            self.report.faults.append(f"{error}; it is tried again at the next run")
+            return track
+        finally:
+            reader.close()
+        return None if done else track
+
+    def _find_inode(self, track: Track) -> str | None:
+        """The new name of a renamed file, which still holds what was read; None where it is not beside its old name."""
+        for path, stat in siblings(self.path):
+            if not track.is_file(stat) or path.endswith(PACKED):
+                continue
+            try:
+                reader = Plain(path)
+            except OSError:
+                continue
+            try:
+                if reader.size >= track.offset and track.holds(reader):
+                    return path
+            finally:
+                reader.close()
+        return None
+
+    def _copy_of(self, track: Track, besides: tuple[Track, ...]) -> Track | None:
+        """A file beside the log with the same content up to the cursor, by signature: a copy, compressed or not."""
+        if not track.offset:
+            return None  # nothing was read, so nothing can be recognised: _between takes it as a new file
+        taken = {one.path for one in self.old if one not in besides}
+        for path, stat in reversed(siblings(self.path)):
+            if path in taken or stat.st_size == 0:
+                continue
+            try:
+                reader = open_reader(path)
+            except (OSError, Unfinished):
+                continue
+            try:
+                if not track.holds(reader):
+                    continue
+            except Unfinished:
+                continue
+            finally:
+                reader.close()
+            copy = Track(path, stat)
+            copy.offset, copy.scanned = track.offset, 0
+            copy.head, copy.head_length, copy.tail = track.head, track.head_length, track.tail
+            self.known.add((stat.st_dev, stat.st_ino))
+            return copy
+        return None
+
+    def _lost(self, track: Track, what: str) -> None:
+        unread = max(0, track.size - track.offset)
+        self.report.lost += 1
+        self.report.lost_bytes += unread
+        tail = f"{unread} bytes are known to be lost" if unread else "lines written to it since the last run are lost"
+        self.report.notes.append(f"{track.path} {what}: {tail}")
+
+    # Lines.
+
+    def _drain(self, track: Track, reader: Reader, final: bool) -> bool:
+        """Hand on whole lines until the end; whether the end was reached. `final`: an unended last line counts too."""
+        done = False
+        while not (self.stopped or done):
+            if self.budget.over:
+                self.stopped = True
+                break
+            chunk = reader.pread(CHUNK, track.offset)
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                self._give(track, chunk[:end])
+                done = len(chunk) < CHUNK and track.offset >= 0 and end == len(chunk)
+                continue
+            if len(chunk) == CHUNK:
+                done = not self._long_line(track, reader, final)
+                continue
+            done = True
+            if chunk and final and not self.stopped:
+                self._give_last(track, chunk)
+        track.sign(reader)
+        if isinstance(reader, Plain):
+            # What was appended while reading has another mtime, so that the next run looks again.
+            track.size, track.mtime = max(reader.size, track.offset), reader.stat.st_mtime_ns
+        return done and not self.stopped
+
+    def _give(self, track: Track, data: bytes) -> None:
+        taken = self.sink.lines(self.path, data, track.offset)
+        track.offset += taken
+        track.scanned = 0
+        self.report.bytes += taken
+        if taken < len(data):
+            self.stopped = True
+
+    def _give_last(self, track: Track, rest: bytes) -> None:
+        if self.sink.lines(self.path, rest[: self.line_max] + b"\n", track.offset):
+            track.offset += len(rest)
+            track.scanned = 0
+            self.report.bytes += len(rest)
+        else:
+            self.stopped = True
+
+    def _long_line(self, track: Track, reader: Reader, final: bool) -> bool:
+        """A line longer than a chunk: its first bytes count as the line; False where its end is not written yet."""
+        at = max(track.scanned, track.offset)
+        kept = b""
+        while True:
+            chunk = reader.pread(CHUNK, at)
+            newline = chunk.find(b"\n")
+            if not kept:
+                # A hole, as copytruncate leaves it under a writer without O_APPEND, is no part of a line.
+                solid = chunk[: newline if newline >= 0 else None].lstrip(b"\0")
+                if not solid and newline < 0 and len(chunk) == CHUNK:
+                    at += len(chunk)
+                    track.offset = track.scanned = at
+                    continue
+            kept = kept or reader.pread(self.line_max, track.offset)
+            if newline >= 0:
+                end = at + newline + 1
+                break
+            at += len(chunk)
+            if len(chunk) < CHUNK:
+                if not final:
+                    track.scanned = at
+                    return False
+                end = at
+                break
+            if self.budget.over:
+                track.scanned = at
+                self.stopped = True
+                return True
+        if not self.sink.lines(self.path, kept.rstrip(b"\n") + b"\n", track.offset):
+            self.stopped = True
+            return True
+        self.report.bytes += end - track.offset
+        track.offset, track.scanned = end, 0
+        return True
+
+
+def _already_rotated(path: str) -> list[dict[str, Any]]:
+    """The newest rotated files that are there at the start, as read to their ends: known, so never taken for new."""
+    found = []
+    for name, stat in siblings(path)[-2:]:
+        if name.endswith(PACKED):
+            continue
+        try:
+            reader = Plain(name)
+        except OSError:
+            continue
+        try:
+            track = Track(name, stat)
+            track.offset = _line_start(reader, CHUNK)
+            track.sign(reader)
+            track.size, track.mtime = reader.size, reader.stat.st_mtime_ns
+            found.append(track.save())
+        finally:
+            reader.close()
+    return found
+
+
+def _known_inode(path: str, known: set[tuple[int, int]]) -> bool:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return False
+    return (stat.st_dev, stat.st_ino) in known
+
+
+def _same_log(track: Track, reader: Reader) -> bool:
+    """Whether the reader's first bytes are the track's: a copy of a file that is already read."""
+    if not track.head_length:
+        return False
+    return signature(reader, track.head_length, 0) == track.head
+
+
+def _line_start(reader: Plain, line_max: int) -> int:
+    """Where the last line begins that has no newline yet; the file's size where every line is complete."""
+    size = reader.size
+    at = size
+    while at > 0 and size - at < max(line_max, CHUNK):
+        step = min(65_536, at)
+        newline = reader.pread(step, at - step).rfind(b"\n")
+        if newline >= 0:
+            return at - step + newline + 1
+        at -= step
+    return 0 if at == 0 else size

@@ -1,0 +1,202 @@
+"""Files that a log's rotation leaves beside it: which they are, and their content, compressed or not."""
+
+from __future__ import annotations
+
+import os
+from zlib import crc32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Union
+
+PACKED = (".gz", ".xz", ".zst", ".bz2")
+_STEP = 1 << 18
+
+
+class Unfinished(Exception):  # noqa: N818 - a state, not a fault: look again at the next run
+    """A compressed copy that is still being written, or is broken."""
+
+
+class Plain:
+    """Random access to a file as it is."""
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        self.stat = os.fstat(self.fd)
+        self.size = self.stat.st_size
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Up to `length` bytes at `offset`; fewer only at the end."""
+        data = os.pread(self.fd, length, offset)
+        while data and len(data) < length:
+            more = os.pread(self.fd, length - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def close(self) -> None:
+        """Give the handle back."""
+        os.close(self.fd)
+
+
+class Packed:
+    """Forward access to the content of a compressed file, in constant memory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.stat = os.stat(path)
+        self.size = -1  # unknown before the end was seen
+        self._open()
+
+    def _open(self) -> None:
+        self._file = _unpack(self.path)
+        self._at = 0  # offset of _buffer
+        self._buffer = b""
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """As Plain.pread; going back starts the decompression anew. Raises Unfinished."""
+        if offset < self._at:
+            self._file.close()
+            self._open()
+        try:
+            while self._at + len(self._buffer) < offset + length:
+                # Drop what lies before the wanted range.
+                drop = min(len(self._buffer), offset - self._at)
+                if drop > 0:
+                    self._buffer = self._buffer[drop:]
+                    self._at += drop
+                more = self._file.read(_STEP)
+                if not more:
+                    self.size = self._at + len(self._buffer)
+                    break
+                self._buffer += more
+        except (EOFError, OSError, ValueError) as error:
+            raise Unfinished(f"{self.path}: {error}") from None
+        except Exception as error:
+            # lzma.LZMAError, zlib.error and zstd's have no base of their own but Exception.
+            if type(error).__name__ not in ("LZMAError", "error", "ZstdError"):
+                raise
+            raise Unfinished(f"{self.path}: {error}") from None
+        start = offset - self._at
+        return self._buffer[start : start + length] if start >= 0 else b""
+
+    def close(self) -> None:
+        """Give the handle back."""
+        self._file.close()
+
+
+if TYPE_CHECKING:
+    Reader = Union[Plain, Packed]
+
+
+def open_reader(path: str) -> Reader:
+    """A reader for a file by its name. Raises OSError, Unfinished."""
+    return Packed(path) if path.endswith(PACKED) else Plain(path)
+
+
+def _unpack(path: str) -> IO[bytes]:
+    # Imported here: a run without a rotation needs none of them.
+    if path.endswith(".gz"):
+        import gzip  # noqa: PLC0415
+
+        return gzip.open(path, "rb")  # type: ignore[return-value]  # GzipFile reads bytes as IO[bytes] does
+    if path.endswith(".bz2"):
+        import bz2  # noqa: PLC0415
+
+        return bz2.open(path, "rb")
+    if path.endswith(".xz"):
+        import lzma  # noqa: PLC0415
+
+        return lzma.open(path, "rb")
+    try:
+        from importlib import import_module  # noqa: PLC0415
+
+        return import_module("compression.zstd").open(path, "rb")  # type: ignore[no-any-return]  # Python 3.14
+    except ImportError:
+        raise Unfinished(f"{path}: this Python cannot read zstd; 3.14 and later can") from None
+
+
+def signature(reader: Reader, length: int, offset: int) -> int | None:
+    """CRC-32 of `length` bytes at `offset`, or None where the file is too short."""
+    data = reader.pread(length, offset) if length else b""
+    return crc32(data) if len(data) == length else None
+
+
+def siblings(base: str) -> list[tuple[str, os.stat_result]]:
+    """Files beside `base` that its rotation may have made, oldest content first (by modification time).
+
+    logrotate's names: base.1, base-20261122, base.1.gz, and with `extension .log` stem-20261122.log.
+    """
+    folder, _, name = base.rpartition("/")
+    stem, dot, ending = name.rpartition(".")
+    found = []
+    try:
+        entries = list(os.scandir(folder or "/"))
+    except OSError:
+        return []
+    for entry in entries:
+        if entry.name == name:
+            continue
+        if not (_is_rotated(entry.name, name) or (dot and stem and _is_rotated_inside(entry.name, stem, ending))):
+            continue
+        try:
+            stat = entry.stat()
+        except OSError:
+            continue
+        if entry.is_file():
+            found.append((entry.path, stat))
+    found.sort(key=lambda one: (one[1].st_mtime_ns, one[0]))
+    return found
+
+
+def rotated_name(path: str, names: list[str]) -> bool:
+    """Whether a glob's hit is the rotated form of another of its hits, or compressed: never a live log."""
+    if path.endswith(PACKED):
+        return True
+    folder, _, name = path.rpartition("/")
+    for other in names:
+        above, _, live = other.rpartition("/")
+        if above != folder or other == path:
+            continue
+        stem, dot, ending = live.rpartition(".")
+        if _is_rotated(name, live) or (dot and stem and _is_rotated_inside(name, stem, ending)):
+            return True
+    return False
+
+
+def _is_rotated(name: str, live: str) -> bool:
+    return name.startswith(live) and _is_suffix(_unpacked(name[len(live) :]), ".-_~")
+
+
+def _is_rotated_inside(name: str, stem: str, ending: str) -> bool:
+    name = _unpacked(name)
+    tail = "." + ending
+    if not (name.startswith(stem) and name.endswith(tail) and len(name) > len(stem) + len(tail)):
+        return False
+    return _is_suffix(name[len(stem) : -len(tail)], ".")
+
+
+def _unpacked(name: str) -> str:
+    for packed in PACKED:
+        if name.endswith(packed):
+            return name[: -len(packed)]
+    return name
+
+
+def _is_suffix(text: str, before_number: str) -> bool:
+    """`.1`, `-20261122`, `.2026-11-22_10`, `.old`: what rotation appends, and no name of another live log (`-2`, `.errors`).
+
+    A short number counts after one of `before_number` alone; a date has six digits or more and no letters.
+    """
+    if not text:
+        return True
+    if text[0] not in ".-_~":
+        return False
+    body = text[1:]
+    if body in ("old", "bak", "prev"):
+        return True
+    if body.isdigit() and len(body) <= 3:
+        return text[0] in before_number
+    digits = sum(char.isdigit() for char in body)
+    return digits >= 6 and all(char.isdigit() or char in "-_.:T" for char in body)

@@ -231,6 +231,7 @@ class _Follower:
                 return
             if reader.size < track.offset or not track.holds(reader):
                 self._replaced_content(track)
+                self._old_ones()
                 self.live = track = self._adopt(reader.stat)
             self._drain(track, reader, final=False)
         finally:

@@ -184,7 +184,7 @@ class _Journalctl:
     def __exit__(self, *_: object) -> None:
         os.close(self._out)
         if self._pid:
-            _, self._status = os.waitpid(self._pid, 0)
+            self._status = os.waitpid(self._pid, 0)[1]
             self._message = os.pread(self._err, 4096, 0)
         os.close(self._err)
 

@@ -78,7 +78,12 @@ def show_images() -> int:
 def run_molecule(scenario: str) -> int:
     """Run `molecule test` at the top of the repository; its exit code."""
     began = time.monotonic()
-    code = subprocess.run(["molecule", "test", "--scenario-name", scenario], check=False, cwd=TOP).returncode
+    try:
+        code = subprocess.run(["molecule", "test", "--scenario-name", scenario], check=False, cwd=TOP).returncode
+    except OSError as error:
+        raise FleetError("molecule cannot be run; use tools/with-venv, which provides it") from error
+    finally:
+        hosts.down(named("test"))  # also where the scenario failed on the way
     say(f"molecule {scenario}: {'ok' if code == 0 else f'failed with exit {code}'} in {time.monotonic() - began:.0f} s")
     return code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import io
 import os
 import resource
@@ -59,8 +60,8 @@ def up(fleet: Fleet, mirror: bool = True) -> None:
         fresh = [host for host in wanted if _start(host, plan(fleet, host, served), there)]
     if fresh:
         say(f"started {', '.join(host.name for host in fresh)}")
-    for host in wanted:
-        wait_running(host)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(wait_running, wanted))
     say(f"fleet {fleet.name}: {len(wanted)} hosts running on {fleet.subnet}")
 
 

@@ -110,7 +110,7 @@ class Run:
             }
         )
         rulebook.update(self.state, self.settings.rules, self.settings.state_dir, self.now, interval, self.faults)
-        for source in runtime.sources(self.settings, self.settings.line_max):
+        for source in runtime.sources(self.settings, self.settings.line_max, self.clock):
             self._start(source, beginning)
 
     def _start(self, source: Source, beginning: bool) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Run:
             settings.line_max,
         )
         budget = Budget(settings.run_budget)
-        all_sources = runtime.sources(settings, settings.line_max)
+        all_sources = runtime.sources(settings, settings.line_max, self.clock)
         horizon = self.now - settings.grace
         lag = read_bytes = 0
         for number, source in enumerate(all_sources):

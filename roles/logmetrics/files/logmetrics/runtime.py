@@ -9,16 +9,18 @@ from .sources.file import FileSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable
+
     from .config import Config
     from .sources.base import Source
 
 
-def sources(config: Config, line_max: int) -> list[Source]:
+def sources(config: Config, line_max: int, clock: Callable[[], float]) -> list[Source]:
     """The configured sources, each with the key of its cursor in `name`."""
     found: list[Source] = []
     for one in config.sources:
         if one["type"] == "file":
-            found.append(FileSource(one["path"], line_max))
+            found.append(FileSource(one["path"], line_max, clock))
         else:
             from .sources.journal import JournalSource  # noqa: PLC0415 - not needed where files are read
 

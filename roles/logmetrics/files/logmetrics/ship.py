@@ -151,7 +151,7 @@ def _run(settings: Config, write: Callable[[bytes], None], clock: Callable[[], f
         lost += which == DAMAGED
         state = _begin(settings, faults, beginning=which == FRESH and settings.start == "beginning")
     budget = Budget(min(settings.run_budget, LONGEST))
-    all_sources = runtime.sources(settings, settings.loki.max_line)
+    all_sources = runtime.sources(settings, settings.loki.max_line, clock)
     carried: dict[str, int] = {}
     shipper = Shipper(settings, now, carried)
     for number, source in enumerate(all_sources):
@@ -192,7 +192,7 @@ def _run(settings: Config, write: Callable[[bytes], None], clock: Callable[[], f
 
 def _begin(settings: Config, faults: list[str], beginning: bool) -> dict[str, Any]:
     state: dict[str, Any] = {"sources": {}}
-    for source in runtime.sources(settings, settings.line_max):
+    for source in runtime.sources(settings, settings.line_max, time.time):
         cursor: dict[str, Any] = {}
         try:
             source.start(cursor, beginning)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import glob
 import os
-import time
 from zlib import crc32
 
 from .base import Budget, Report, Sink, Source
@@ -19,7 +18,7 @@ from .rotated import PACKED, Packed, Plain, Unfinished, open_reader, rotated_nam
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from .rotated import Reader
 
@@ -86,7 +85,8 @@ class Track:
 class FileSource(Source):
     """A path or glob. The cursor holds for each path its live track, older ones, and when it was last looked at."""
 
-    def __init__(self, pattern: str, line_max: int) -> None:
+    def __init__(self, pattern: str, line_max: int, clock: Callable[[], float]) -> None:
+        self.clock = clock
         self.name = pattern
         self.line_max = line_max
         self._is_glob = glob.has_magic(pattern)
@@ -105,7 +105,7 @@ class FileSource(Source):
     def start(self, cursor: dict[str, Any], beginning: bool) -> None:
         """Each file's end (the start of a line that is being written), or its beginning."""
         cursor["paths"] = {}
-        now = time.time()
+        now = self.clock()
         for path in self.paths():
             place: dict[str, Any] = {"live": None, "old": _already_rotated(path), "looked": now}
             cursor["paths"][path] = place
@@ -141,10 +141,10 @@ class FileSource(Source):
             if fresh and not first_look and _known_inode(path, known):
                 continue  # another name, or a rotated one, of a file that is already read
             place = places.setdefault(path, {"live": None, "old": [], "looked": cursor.get("looked", 0)})
-            _Follower(path, place, known, self.line_max, sink, budget, report).run(fresh)
+            _Follower(path, place, known, self.line_max, self.clock, sink, budget, report).run(fresh)
             if self._is_glob and path not in found and not place["live"] and not place["old"]:
                 del places[path]
-        cursor["looked"] = time.time()
+        cursor["looked"] = self.clock()
         return report
 
 
@@ -157,19 +157,20 @@ class _Follower:
         place: dict[str, Any],
         known: set[tuple[int, int]],
         line_max: int,
+        clock: Callable[[], float],
         sink: Sink,
         budget: Budget,
         report: Report,
     ) -> None:
         self.path, self.place, self.known = path, place, known
-        self.line_max, self.sink, self.budget, self.report = line_max, sink, budget, report
+        self.line_max, self.clock, self.sink, self.budget, self.report = line_max, clock, sink, budget, report
         self.live = Track.load(place["live"]) if place["live"] else None
         self.old = [Track.load(saved) for saved in place["old"]]
         self.stopped = False  # by the budget or the sink: read nothing more in this run
 
     def run(self, fresh: bool) -> None:
         """Old files first, so that lines come in the order in which they were written."""
-        looked = time.time()
+        looked = self.clock()
         stat = self._stat(self.path)
         live = self.live
         if live is None:
@@ -318,7 +319,7 @@ class _Follower:
             return track
         if track.path.endswith(PACKED):
             return self._drain_packed(track)
-        settled = time.time() - stat.st_mtime > SETTLED
+        settled = self.clock() - stat.st_mtime > SETTLED
         if track.unchanged(stat) and not settled and not self._unread(track):
             return track
         try:

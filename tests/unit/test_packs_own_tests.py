@@ -1,4 +1,4 @@
-"""The packs of files/rules: they carry the metrics that dashboards are built on, and pass `check` with their own tests."""
+"""The packs of files/rules: they carry the metrics that dashboards are built on, and pass their own tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from logmetrics import check, rulelint
 from logmetrics import compile as compiler
 from logmetrics.compile import DEFAULT_PACKS_DIR, read_packs

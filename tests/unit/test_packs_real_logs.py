@@ -1,4 +1,4 @@
-"""Every default metric on the two real logs equals the number derived from the events that people assigned to each line.
+"""Every default metric on the two real logs equals the number derived from the events that people gave to each line.
 
 The logs are Loghub's (see their README for source and licence); they are no part of the repository. They are found by
 LOGMETRICS_SHARED_LOGS, or in ../shared/logs beside it.
@@ -11,11 +11,10 @@ import os
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
-
 from logmetrics import lines, rules
 from logmetrics.compile import DEFAULT_PACKS_DIR, document, read_packs
 
@@ -111,7 +110,7 @@ def test_openssh_counts_equal_the_labels() -> None:
 
 def test_linux_counts_equal_the_labels() -> None:
     rows = events("Linux_2k.log")
-    # The log is of 2005: PAM wrote under a tag of its own, sshd(pam_unix), and neither sshd, sudo nor cron wrote anything.
+    # The log is of 2005: PAM wrote under a tag of its own, sshd(pam_unix); sshd, sudo and cron wrote nothing.
     programs = Counter(row["Component"] for row in rows)
     derived = {
         metric: sum(count for program, count in programs.items() if program in tags)

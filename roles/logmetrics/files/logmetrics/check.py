@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
 import time
 from dataclasses import asdict, dataclass
 from types import FrameType
-from typing import Iterator, Sequence
+from typing import Iterable, Iterator, Sequence
 
-from . import lines, regexlint, rulelint, rules, values
+from . import lines, regexlint, rulelint, rules, tally, values
 from .compile import add_pack_arguments, document, folders, read_packs
 from .errors import Fault
 from .rulelint import CODES
@@ -41,20 +42,26 @@ def outcome(rule: Rule, test: Test) -> Outcome:
     line = test.line.encode("utf-8", "surrogateescape")
     _, program, start = lines.split(line, time.time())
     message = line[start:]
-    ruleset = rules.RuleSet.from_document(document([rule]), str(rule.place()))
-    own = [one for one in ruleset.view(_source(rule, test)).rules_for(program) if one.metric == rule.metric]
+    known = None if test.accounts is None else {name.encode() for name in test.accounts}
+    families = tally.Families({}, lambda name: known is None or name in known)
     times, read, series = 0, [], []
-    for hit in rules.hits(own, message):
-        number = values.number(hit.found.group("value") or b"") if hit.rule.value else None
-        if hit.rule.value and number is None:
-            continue
-        times += hit.times
-        if number is not None:
+    for hit in rules.hits(_view(rule, test).rules_for(program), message):
+        if hit.rule.metric != rule.metric:
+            continue  # the parser's own rules
+        if hit.rule.value:
+            number = values.number(hit.found.group("value") or b"")
+            if number is None:
+                continue
             read.append(number / values.SCALE)
-        series.append(_name(hit, test))
-    return Outcome(
-        None if program is None else program.decode("utf-8", "replace"), message, times, tuple(read), tuple(series)
-    )
+        times += hit.times
+        series.append(families.series(hit.rule, hit.found, 0) if hit.rule.groups else rule.metric)
+    name = None if program is None else program.decode("utf-8", "replace")
+    return Outcome(name, message, times, tuple(read), tuple(series))
+
+
+def _view(rule: Rule, test: Test) -> rules.View:
+    """The rules that the engine reads the test's file with: this one, and the parser's own."""
+    return rules.RuleSet.from_document(document([rule]), str(rule.place())).view(_source(rule, test))
 
 
 def _source(rule: Rule, test: Test) -> str:
@@ -62,18 +69,6 @@ def _source(rule: Rule, test: Test) -> str:
     if test.source:
         return test.source
     return (rule.source or ("/var/log/syslog",))[0].replace("*", "x").replace("?", "x")
-
-
-def _name(hit: rules.Hit, test: Test) -> str:
-    names = [hit.found.group(group) or b"" for group in hit.rule.groups]
-    if (
-        hit.rule.only == "accounts"
-        and test.accounts is not None
-        and names[0].decode("utf-8", "replace") not in test.accounts
-    ):
-        return hit.rule.pieces[0] + "_invalid" + "".join(hit.rule.pieces[1:])
-    parts = [values.escape(name) for name in names]
-    return "".join(piece + part for piece, part in zip(hit.rule.pieces, [*parts, ""]))
 
 
 def run_tests(rule: Rule) -> Iterator[Finding]:
@@ -137,13 +132,12 @@ def _reason(rule: Rule, test: Test, got: Outcome) -> tuple[str, str]:
 
 
 def _matches(rule: Rule, message: bytes) -> bool:
-    compiled = rules.RuleSet.from_document(document([rule]), "").rules[-1]
-    return compiled.pattern.search(message) is not None
+    return re.search(rule.match.encode(), message) is not None
 
 
 def _text(data: bytes, limit: int) -> str:
     text = data.decode("utf-8", "backslashreplace")
-    return text if len(text) <= limit else text[:limit] + "…"
+    return text if len(text) <= limit else text[:limit] + "..."
 
 
 class _Timer:
@@ -165,24 +159,28 @@ class _Timer:
         raise _OverBudgetError
 
 
+#: Findings that explain by themselves why a rule's tests fail.
+_REASONS = ("LM207", "LM208", "LM209", "LM503")
+
+
 def check(packs: Sequence[Pack]) -> list[Finding]:
     """All findings of these packs that no comment silences, in the order of their places."""
-    found: list[Finding] = [finding for pack in packs for finding in pack.findings]
     sound = [rule for pack in packs for rule in pack.rules]
     linted = rulelint.lint(sound)
-    broken = {finding.mark.file + str(finding.mark.line) for finding in linted if finding.code in ("LM201", "LM202")}
-    found.extend(linted)
+    found = [finding for pack in packs for finding in pack.findings] + linted
+    failed: dict[Finding, Rule] = {}
     for rule in sound:
-        place = rule.place("match")
-        if place.file + str(place.line) in broken or any(f.code in ("LM301", "LM302") for f in _of(rule, linted)):
-            continue
-        found.extend(run_tests(rule))
-    return sorted(set(_silence(packs, found)))
+        if rulelint.usable(rule) and not _codes(rule, linted) & {"LM301", "LM302"}:
+            failed.update((finding, rule) for finding in run_tests(rule))
+    kept = set(_silence(packs, [*found, *failed]))
+    explained = [finding for finding, rule in failed.items() if _codes(rule, kept) & set(_REASONS)]
+    return sorted(kept.difference(explained))
 
 
-def _of(rule: Rule, findings: Sequence[Finding]) -> list[Finding]:
-    marks = set(rule.marks.values())
-    return [finding for finding in findings if finding.mark in marks]
+def _codes(rule: Rule, findings: Iterable[Finding]) -> set[str]:
+    """The codes of the findings at this rule's keys."""
+    places = {(mark.file, mark.line) for mark in rule.marks.values()}
+    return {finding.code for finding in findings if (finding.mark.file, finding.mark.line) in places}
 
 
 def _silence(packs: Sequence[Pack], findings: Sequence[Finding]) -> Iterator[Finding]:
@@ -262,7 +260,10 @@ def main(argv: Sequence[str]) -> int:
     )
     add_pack_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
-    args = parser.parse_args(argv)
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
     try:
         names = args.packs or ([] if args.extra else pack_names(folders(args)))
         if not names and not args.extra:

@@ -114,9 +114,13 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="logmetrics compile", description="Merge rule packs into one rules.json.")
     add_pack_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write here instead of to stdout")
-    args = parser.parse_args(argv)
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
     if not args.packs and not args.extra:
-        parser.error("name at least one pack, or --extra FILE")
+        sys.stderr.write("logmetrics compile: no packs; name at least one, or --extra FILE\n")
+        return 2
     try:
         packs = read_packs(args.packs, folders(args), args.extra)
     except Fault as error:

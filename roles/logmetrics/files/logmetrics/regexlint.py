@@ -151,9 +151,7 @@ def _escape(pattern: str, at: int, note: Any, in_set: bool) -> int:
     elif following == "z" and not in_set:
         note(at, "LM202", r"\z needs Python 3.14", "write $ (a message holds no line feed)")
     elif following in ("u", "U", "N"):
-        note(
-            at, "LM203", rf"\{following} is unknown to RE2 and to Python's bytes patterns", "write the character itself"
-        )
+        note(at, "LM201", rf"the regex cannot be compiled: bad escape \{following}", "write the character itself")
     elif following and following in "123456789":
         reference = _REF.match(pattern, at + 1)
         digits = reference.group() if reference else following
@@ -185,7 +183,7 @@ def _set(pattern: str, at: int, note: Any) -> int:
                 at,
                 "LM204",
                 f"{char!r} in a set: Python matches its bytes one by one, RE2 the character",
-                f"use (?:{char}|…) instead of a set",
+                f"use (?:{char}|...) instead of a set",
             )
         if pattern[at : at + 2] in ("--", "&&", "~~", "||") and at > first:
             note(
@@ -219,7 +217,7 @@ def _group(pattern: str, at: int, note: Any) -> int:
             note(at, "LM203", f"RE2 has no {name}", "say what must be there, and write a second test for what must not")
             return len(opening)
     if pattern.startswith("(?>", at):
-        note(at, "LM202", "an atomic group needs Python 3.11, and RE2 has none", "write (?:…)")
+        note(at, "LM202", "an atomic group needs Python 3.11, and RE2 has none", "write (?:...)")
         return 3
     if pattern.startswith("(?P=", at):
         note(at, "LM203", "RE2 has no back references", "write out what it repeats")
@@ -236,7 +234,7 @@ def _group(pattern: str, at: int, note: Any) -> int:
         return 1
     letters = (flags.group("on") or "") + (flags.group("off") or "")
     if flags.group("end") == ")" and (at > 0 or flags.group("off")):
-        note(at, "LM202", f"Python 3.11 refuses the flags {flags.group()} here", "put them first, or write (?i:…)")
+        note(at, "LM202", f"Python 3.11 refuses the flags {flags.group()} here", "put them first, or write (?i:...)")
     for letter in letters:
         if letter not in "ims":
             note(at, "LM203", f"RE2 has no flag {letter!r}", "leave it out (rules are bytes patterns, spaces count)")
@@ -251,8 +249,8 @@ class Shape:
     """What can be said of a pattern's parse tree; shape() makes it.
 
     `start` and `end` say whether every match is anchored there; `loose` is the number of top-level alternatives that
-    are not anchored at the start, `alternatives` how many there are; `widths` are the least and greatest length of a match;
-    `never` names an anchor that contradicts what stands before or after it.
+    are not anchored at the start, `alternatives` how many there are; `widths` are the least and greatest length of a
+    match; `never` names an anchor that contradicts what stands before or after it.
     """
 
     start: bool
@@ -835,7 +833,8 @@ def _polynomial(machine: Automaton, loops: list[list[int]]) -> Ambiguity | None:
     while came[chain[-1]] is not None:
         chain.append(came[chain[-1]] or 0)
     chain.reverse()
-    pump = shared[chain[0], chain[1]]
+    # What leads through every step of the chain leads through all of it.
+    pump = b"".join(shared[left, right] for left, right in zip(chain, chain[1:]))
     return _attack(machine, best[last], _word_to(machine, loops[chain[0]][0]), pump, loops[last])
 
 
@@ -880,8 +879,12 @@ def near_miss(pattern: str, message: bytes) -> tuple[str, int]:
     """
     for end in range(len(pattern) - 1, 0, -1):
         part = pattern[:end]
+        if part.endswith(("(", "(?:")):
+            continue
         try:
-            tried = re.compile((part + ")" * _open_groups(part)).encode())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                tried = re.compile((part + ")" * _open_groups(part)).encode())
         except re.error:
             continue
         if tried.match(b"") and not part.lstrip("^(?:"):

@@ -151,7 +151,7 @@ def lint(rules: Sequence[Rule]) -> list[Finding]:
         findings.extend(found)
         findings.extend(_program(rule))
         findings.extend(_coverage(rule))
-        if any(finding.code in ("LM201", "LM202") for finding in found):
+        if not usable(rule):
             continue
         shape = regexlint.shape(rule.match)
         findings.extend(_shape(rule, shape))
@@ -169,10 +169,15 @@ def fatal(rules: Sequence[Rule]) -> list[Finding]:
     for rule in rules:
         found = list(_regex(rule))
         findings.extend(found)
-        if not any(finding.code in ("LM201", "LM202") for finding in found):
+        if usable(rule):
             findings.extend(_groups(rule, regexlint.shape(rule.match)))
     findings.extend(_between(rules))
     return [finding for finding in findings if CODES[finding.code].fatal]
+
+
+def usable(rule: Rule) -> bool:
+    """Whether the rule's regex compiles here and keeps to what every Python from 3.8 on has."""
+    return not any(finding.code in ("LM201", "LM202") for finding in _regex(rule))
 
 
 # Regex.
@@ -182,7 +187,7 @@ def _regex(rule: Rule) -> Iterator[Finding]:
     faults = regexlint.syntax_faults(rule.match)
     fault = regexlint.compile_fault(rule.match)
     # What a construct is (a lookbehind, an older Python's limit) says more than the compiler's words about it.
-    if fault is not None and not any(other.code == "LM202" for other in faults):
+    if fault is not None and not any(other.code == "LM202" or other.index == fault.index for other in faults):
         faults = [fault]
     for item in faults:
         yield Finding(rule.match_at(item.index), item.code, item.what, item.todo)
@@ -224,6 +229,7 @@ def _slow(attacks: Sequence[tuple[Rule, regexlint.Ambiguity]]) -> Iterator[Findi
             continue
         told.add(id(rule))
         shown = _shown(attack)
+        anchor = "" if regexlint.shape(rule.match).start else "anchor it with ^, and "
         if attack.degree == 0:
             yield Finding(
                 rule.match_at(0),
@@ -236,7 +242,7 @@ def _slow(attacks: Sequence[tuple[Rule, regexlint.Ambiguity]]) -> Iterator[Findi
                 rule.match_at(0),
                 "LM206",
                 f"the regex takes over {regextime.BUDGET:g} s for a line of {regextime.LINE_BYTES} bytes of {shown}",
-                "anchor it with ^, and use [^ ]+ or {1,64} instead of one of the .* that can match the same text",
+                anchor + "use [^ ]+ or {1,64} instead of one of the .* that can match the same text",
             )
 
 
@@ -267,14 +273,19 @@ def _groups(rule: Rule, shape: Shape) -> Iterator[Finding]:
             rule.place("only"), "LM108", "only: accounts is for families with one group", "write one rule a group"
         )
     yield from _value_group(rule, shape)
-    for name in shape.groups:
-        if name != VALUE_GROUP and name not in rule.groups:
+    told = any(name not in shape.groups for name in rule.groups) or (rule.type != "counter" and not _has_value(shape))
+    for name in () if told else shape.groups:
+        if name != VALUE_GROUP and name not in rule.groups and f"(?P={name})" not in rule.match:
             yield Finding(
                 rule.place("match"),
                 "LM308",
                 f"nothing uses the group {name}",
                 f"write (?:...), or {{{name}}} in metric",
             )
+
+
+def _has_value(shape: Shape) -> bool:
+    return VALUE_GROUP in shape.groups
 
 
 def _path_group(rule: Rule, shape: Shape, name: str) -> Iterator[Finding]:
@@ -289,7 +300,7 @@ def _path_group(rule: Rule, shape: Shape, name: str) -> Iterator[Finding]:
         yield Finding(
             rule.place("match"),
             "LM306",
-            f"the group {name} can be empty or unset on a match, and then names no series",
+            f"the group {name} can be empty or unset on a match, which then counts as _empty",
             "let it take at least one character in every alternative",
         )
     if group.widths[1] > _LONG_NAME:
@@ -403,7 +414,7 @@ def _imitation(rule: Rule, shape: Shape) -> Iterator[Finding]:
             "any program's line counts, so that any user name or logger call can imitate the event",
             "add program:, or source: with a file of this program alone",
         )
-    if shape.start or shape.end or shape.never:
+    if shape.start or shape.end or shape.never or shape.widths[0] == 0:
         return
     if shape.alternatives > 1 and 0 < shape.loose < shape.alternatives:
         yield Finding(
@@ -435,7 +446,9 @@ def _program(rule: Rule) -> Iterator[Finding]:
                 rule.place("program"),
                 "LM503",
                 f'the program "{program}" looks like a regex, but tags are compared exactly',
-                "list them: [a, b]",
+                "list them: [" + ", ".join(program.split("|")) + "]"
+                if "|" in program
+                else "write the tags out, [a, b]",
             )
         elif program.endswith((".service", ".timer", ".socket")):
             yield Finding(

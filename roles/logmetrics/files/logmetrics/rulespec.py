@@ -30,7 +30,14 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 NAME_PART = re.compile(r"[A-Za-z0-9_-]+\Z")
 GROUP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
+#: A value that begins with a quote, and how such a value must go on: to its end, perhaps with a comment behind it.
+_QUOTED = re.compile(r"""\s*(?:- +)?(?:[A-Za-z_]+: +)?(?P<quote>['"])""")
+_CLOSED = {
+    "'": re.compile(r"""'(?:[^']|'')*'\s*(?:#.*)?$"""),
+    '"': re.compile(r""""(?:[^"\\]|\\.)*"\s*(?:#.*)?$"""),
+}
 _IGNORE = re.compile(r"#\s*logmetrics:\s*ignore\b[ \t]*(?P<rest>.*)")
+_EXAMPLES = {"max_series": 50, "yields": 1}
 _CODE = re.compile(r"LM\d{3}\Z")
 
 
@@ -161,6 +168,8 @@ class Pack:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' did you mean "x"?'-like half sentence for a misspelt word, or the list of what there is."""
     names = list(known)
+    if len(names) == 1:
+        return f'did you mean "{names[0]}"?'
     close = difflib.get_close_matches(word.lower(), [name.lower() for name in names], n=1, cutoff=0.6)
     if close:
         return f'did you mean "{next(name for name in names if name.lower() == close[0])}"?'
@@ -235,7 +244,8 @@ class _Reader:
         except yaml.reader.ReaderError as error:
             before = self.text[: error.position]
             mark = Mark(self.file, before.count("\n") + 1, error.position - (before.rfind("\n") + 1) + 1)
-            self.note(mark, "LM002", f"the character {error.character!r} may not stand in YAML", "remove it")
+            char = error.character if isinstance(error.character, str) else chr(error.character)
+            self.note(mark, "LM002", f"the character {char!r} may not stand in YAML", "remove it")
             return None
         if root is None:
             self.note(Mark(self.file, 1, 1), "LM007", "the pack is empty", 'begin it with "rules:" and a list of rules')
@@ -264,7 +274,24 @@ class _Reader:
         elif "document" in problem and "expected a single document" in (error.context or ""):
             self.note(mark, "LM002", "a second document begins here", "keep all rules of a file under one rules: list")
         else:
-            self.note(mark, "LM002", f"this is no YAML: {_plain(error, problem)}", _yaml_remedy(problem, line))
+            quote = self._open_quote(mark.line)
+            if quote is not None:
+                self.note(
+                    quote,
+                    "LM002",
+                    "the text that this quote opens does not end with its line",
+                    "close it at the end, and write a quote inside single quotes twice ('')",
+                )
+            else:
+                self.note(mark, "LM002", f"this is no YAML: {_plain(error, problem)}", _yaml_remedy(problem))
+
+    def _open_quote(self, until: int) -> Mark | None:
+        """The quote, up to a line, that opens a value and is not closed as the last thing in it."""
+        for number, line in enumerate(self.lines[:until], 1):
+            opened = _QUOTED.match(line)
+            if opened and not _CLOSED[opened.group("quote")].match(line[opened.start("quote") :]):
+                return Mark(self.file, number, opened.start("quote") + 1)
+        return None
 
     def _rule_nodes(self, root: yaml.Node) -> list[yaml.Node]:
         if isinstance(root, yaml.SequenceNode):
@@ -274,8 +301,11 @@ class _Reader:
                 root, "LM103", f"a pack is a mapping with the key rules, not {_kind(root)}", 'begin it with "rules:"'
             )
             return []
+        before = len(self.findings)
         found = self._mapping(root, PACK_KEYS, "a pack")
         if "rules" not in found:
+            if len(self.findings) > before:
+                return []  # the misspelt key is told
             self.note(root, "LM102", 'the pack has no "rules"', "put the list of rules under rules:")
             return []
         rules = found["rules"]
@@ -323,13 +353,15 @@ class _Reader:
 
     def _rule(self, node: yaml.Node) -> Rule | None:
         if not isinstance(node, yaml.MappingNode):
-            self.note(node, "LM103", f"a rule is a mapping, not {_kind(node)}", 'begin it with "- metric: logs.…"')
+            self.note(node, "LM103", f"a rule is a mapping, not {_kind(node)}", 'begin it with "- metric: logs."')
             return None
         before = len(self.findings)
         keys = self._mapping(node, RULE_KEYS, "a rule")
         marks = {name: self.mark(value) for name, value in keys.items()}
         marks[""] = self.mark(node)
-        missing = [name for name in ("metric", "match") if name not in keys]
+        told = "".join(f"{finding.what} {finding.todo}" for finding in self.findings[before:])
+        missing = [name for name in ("metric", "match") if name not in keys and f'"{name}"' not in told]
+        missing = [] if '"<<"' in told else missing
         for name in missing:
             self.note(node, "LM102", f'the rule has no "{name}"', f"add {name}:")
         metric = self._metric(keys["metric"]) if "metric" in keys else ""
@@ -365,7 +397,10 @@ class _Reader:
         for placeholder in PLACEHOLDER.findall(name):
             if not GROUP_NAME.match(placeholder):
                 self.note(
-                    node, "LM105", f'"{{{placeholder}}}" is no group\'s name', "letters, digits and _ as in (?P<name>…)"
+                    node,
+                    "LM105",
+                    f'"{{{placeholder}}}" is no group\'s name',
+                    "letters, digits and _ as in (?P<name>...)",
                 )
                 return name
         rest = PLACEHOLDER.sub("x", name)
@@ -413,9 +448,11 @@ class _Reader:
         if not isinstance(node, yaml.MappingNode):
             self.note(node, "LM103", f"a test is a mapping, not {_kind(node)}", "give it line: and yields:")
             raise _StopError
+        before = len(self.findings)
         keys = self._mapping(node, TEST_KEYS, "a test")
+        told = "".join(finding.todo for finding in self.findings[before:])
         for name in ("line", "yields"):
-            if name not in keys:
+            if name not in keys and f'"{name}"' not in told:
                 self.note(node, "LM102", f'the test has no "{name}"', f"add {name}:")
         if "line" not in keys or "yields" not in keys:
             raise _StopError
@@ -488,7 +525,10 @@ class _Reader:
             return None
         if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:int":
             self.note(
-                node, "LM103", f"{key} must be a whole number, not {_kind(node)}", f"for example {key}: {max(least, 1)}"
+                node,
+                "LM103",
+                f"{key} must be a whole number, not {_kind(node)}",
+                f"for example {key}: {_EXAMPLES[key]}",
             )
             return None
         try:
@@ -498,7 +538,7 @@ class _Reader:
                 node,
                 "LM103",
                 f"{key} must be a whole number, not {node.value!r}",
-                f"for example {key}: {max(least, 1)}",
+                f"for example {key}: {_EXAMPLES[key]}",
             )
             return None
         if value < least:
@@ -524,6 +564,11 @@ class _Reader:
     def _locator(self, node: yaml.Node) -> Callable[[int], Mark]:
         """A function from an index in the scalar's value to its place in the file."""
         start = self.mark(node)
+        if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">") and "\n" not in str(node.value).rstrip("\n"):
+            # A block of one line: its text stands in the next line.
+            below = self.lines[start.line] if start.line < len(self.lines) else ""
+            indent = len(below) - len(below.lstrip(" "))
+            return lambda index: Mark(start.file, start.line + 1, indent + index + 1)
         if not isinstance(node, yaml.ScalarNode) or node.start_mark.line != node.end_mark.line:
             return lambda _: start
         raw = self.lines[node.start_mark.line][node.start_mark.column : node.end_mark.column]
@@ -578,14 +623,10 @@ def _plain(error: yaml.MarkedYAMLError, problem: str) -> str:
     return f"{problem} ({context})" if context else problem
 
 
-def _yaml_remedy(problem: str, line: str) -> str:
+def _yaml_remedy(problem: str) -> str:
     if "mapping values are not allowed" in problem:
         return "put text that holds a colon and a blank in single quotes, or align the key with its neighbours"
-    if "found unexpected end of stream" in problem:
-        return "close the quote that was opened"
     if "expected <block end>" in problem or "could not find expected ':'" in problem:
-        if "'" in line or '"' in line:
-            return "close the quote (inside single quotes a quote is written twice), and align the keys of one rule"
         return "align the keys of one rule under each other, and begin each rule and test with a dash"
     if "cannot start any token" in problem:
         return "put the text in single quotes"

@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit molecule proof-outages artifacts relock
+.PHONY: help demo demo-down test lint unit hosts proof-outages artifacts relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -21,8 +21,8 @@ lint: ## linters alone
 unit: ## unit tests alone
 	@$(RUN) tools/test unit
 
-molecule: ## the molecule scenarios alone
-	@$(RUN) tools/test molecule
+hosts: ## the tests on real hosts alone: refusals, molecule
+	@$(RUN) tools/test hosts
 
 proof-outages: ## Telegraf, Loki and carbon fail in turn under real events (25 minutes; writes docs/proof/outages.md)
 	@$(RUN) python3 -m fleet.outages

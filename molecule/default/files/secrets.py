@@ -38,5 +38,6 @@ for process in Path("/proc").glob("[0-9]*"):
         exposed.append(f"command line of {words.split(bytes(1))[0].decode()}")
 
 journal = subprocess.check_output(["journalctl", "--quiet", "--output=cat"])
-exposed += [f"journal: {line[:60].decode(errors='replace')}" for line in journal.splitlines() if secret in line][:5]
+said = [line.replace(secret, b"SECRET")[:80] for line in journal.splitlines() if secret in line]
+exposed += [f"journal: {line.decode(errors='replace')}" for line in said[:5]]
 print(json.dumps({"exposed": exposed, "kept": sorted(kept)}))

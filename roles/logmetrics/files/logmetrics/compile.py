@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Iterable, Sequence
 
+from . import logql
 from .errors import Fault
 from .rulelint import fatal
 from .rulespec import Finding, Pack, Rule, did_you_mean, find_pack, load_pack, pack_names
@@ -114,6 +115,11 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="logmetrics compile", description="Merge rule packs into one rules.json.")
     add_pack_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write here instead of to stdout")
+    parser.add_argument("--logql", action="store_true", help="write each series' query for Loki (JSON) instead")
+    parser.add_argument(
+        "--host", default="$host", help="the host label in the queries (default: %(default)s, Grafana's)"
+    )
+    parser.add_argument("--window", default="1m", help="the queries' window, the interval (default: %(default)s)")
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:
@@ -131,7 +137,10 @@ def main(argv: Sequence[str]) -> int:
     if findings:
         sys.stderr.write("".join(f"{finding}\n" for finding in findings))
         return 1
-    data = to_bytes(document(rules))
+    if args.logql:
+        data = (json.dumps(logql.document(rules, args.host, args.window), indent=1) + "\n").encode("ascii")
+    else:
+        data = to_bytes(document(rules))
     if args.output is None:
         sys.stdout.write(data.decode("ascii"))
         return 0

@@ -913,3 +913,25 @@ def _open_groups(part: str) -> int:
             count -= 1
         at += 1
     return max(count, 0)
+
+
+def required_literal(pattern: str) -> str:
+    """The longest text that every match must hold, as far as the pattern's outermost sequence shows it; "" for none."""
+    tree = parse(pattern)
+    if _ignorecase(tree):
+        return ""
+    best, run = b"", b""
+    for op, value in _flat(list(tree)):
+        run = run + bytes([value]) if str(op) == "LITERAL" else b""
+        if len(run) > len(best):
+            best = run
+    return best.decode("utf-8", "ignore")
+
+
+def _flat(items: list[Any]) -> Iterator[Any]:
+    """The outermost sequence, with groups that are neither optional nor repeated opened up."""
+    for op, value in items:
+        if str(op) == "SUBPATTERN" and not value[1] and not value[2]:
+            yield from _flat(list(value[-1]))
+        else:
+            yield op, value

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 LINE = re.compile(r"^([0-9a-fA-F]{64})[ \t]+\*?(?:\S*/)?(\S+)$", re.MULTILINE)
+GOOD_ENDS = ("OK", "file already exists", "HTTP Error 304")  # ansible-core's modules/get_url.py, exit_json
+MISMATCH = re.compile(r"did not match ([0-9a-f]{64}); it was ([0-9a-f]{64})")
 
 
 def sums_file(artifact: dict[str, str]) -> str:
@@ -25,15 +27,16 @@ def published_sum(artifact: dict[str, str]) -> str:
 
 
 def failed(result: dict[str, Any]) -> bool:
-    """Whether a get_url that must not stop the play came to nothing (it says a destination only where it has one)."""
-    if result.get("skipped"):
-        return False
-    return "dest" not in result or result.get("status_code", 200) not in (200, 304)
+    """Whether a get_url that must not stop the play came to nothing: anything but the words of its good ends."""
+    return not result.get("skipped") and not str(result.get("msg", "")).startswith(GOOD_ENDS)
 
 
 def why(result: dict[str, Any]) -> str:
-    """A module's message in one line."""
+    """A get_url's message in one line."""
     words = " ".join(str(result.get("msg", "no reason given")).split())
+    mismatch = MISMATCH.search(words)
+    if mismatch:
+        return f"its sha256 is {mismatch.group(2)}, not {mismatch.group(1)}"
     return f"{words} ({result['response']})" if result.get("response") else words
 
 

@@ -39,7 +39,7 @@ def setting_faults(settings: dict[str, Any]) -> list[str]:
 def result_faults(result: dict[str, Any]) -> list[str]:
     """Why a host could not be looked at; none where it could."""
     if result.get("unreachable"):
-        reason = " ".join(str(result.get("msg", "")).split()).rstrip(".")
+        reason = " ".join(str(result.get("msg", "")).split()).rstrip(".").replace("Task failed: ", "")
         return [f"unreachable: {reason}; check its address, ssh and key, or leave it out by --limit"]
     if result.get("rc") != 0 or not result.get("stdout"):
         words = result.get("module_stderr") or result.get("stderr") or result.get("msg") or "no answer"
@@ -117,17 +117,22 @@ def source_faults(sources: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
             for source, why in sorted(sources["faults"].items())
         ]
     lines = []
+    lost = sorted(facility for facility, arrived in sources["probes"].items() if not arrived)
+    if lost:
+        lines.append(
+            f"lines of facility {', '.join(lost)} do not arrive in {named}; start the syslog daemon, mend its rules or "
+            "logmetrics_sources, or take them out of logmetrics_probe_facilities"
+        )
+    places: dict[str, list[str]] = {}
     for facility, arrived in sorted(sources["probes"].items()):
-        if not arrived:
-            lines.append(
-                f"a {facility} line did not arrive in {named}; start the syslog daemon, mend its rules or "
-                "logmetrics_sources, or take it out of logmetrics_probe_facilities"
-            )
-        elif sum(arrived.values()) > 1:
-            where = " and ".join(f"{path} ({times})" if times > 1 else path for path, times in sorted(arrived.items()))
-            lines.append(
-                f"a {facility} line arrives in {where} and would count more than once; keep one in logmetrics_sources"
-            )
+        if sum(arrived.values()) > 1:
+            where = " and ".join(f"{path} ({times} times)" if times > 1 else path for path, times in arrived.items())
+            places.setdefault(where, []).append(facility)
+    lines += [
+        f"lines of facility {', '.join(facilities)} arrive in {where} and would count more than once; "
+        "keep one of them in logmetrics_sources"
+        for where, facilities in places.items()
+    ]
     return lines
 
 

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+NAMED = 10  # hosts that a line names
+
 
 def rule_faults(results: list[dict[str, Any]]) -> list[str]:
-    """Lines of `logmetrics check` and `compile`, each once."""
-    lines: dict[str, None] = {}
+    """Lines of `logmetrics check`, each once; of `compile` where all have passed the check."""
+    lines: dict[str, dict[str, None]] = {"check": {}, "compile": {}}
     for result in results:
         if result.get("rc") != 0:
-            text = result.get("stderr") or result.get("stdout") or result.get("msg") or "ended without a word"
-            lines.update(dict.fromkeys(filter(str.strip, str(text).splitlines())))
-    return list(lines)
+            text = str(result.get("stderr") or result.get("stdout") or result.get("msg"))
+            lines[result["item"][1]].update(dict.fromkeys(filter(str.strip, text.splitlines())))
+    return list(lines["check"] or lines["compile"])
 
 
 def gate(faults: dict[str, list[str] | None], controller: list[str]) -> list[str]:
-    """The verdict as lines; none where all may go on. `faults` is host -> its lines, None for a host lost on the way."""
+    """The verdict as lines, one a fault; none where all may go on.
+
+    `faults` is host -> its lines, None for a host that was lost on the way. A fault of several hosts is told once.
+    """
     lost = ["was lost before it could be judged; see its error above"]
-    lines = [f"{host}: {line}" for host in sorted(faults) for line in (lost if faults[host] is None else faults[host])]
-    lines = [f"controller: {line}" for line in controller] + lines
+    hosts_of: dict[str, list[str]] = {}
+    for host in sorted(faults):
+        for line in lost if faults[host] is None else faults[host] or []:
+            hosts_of.setdefault(line, []).append(host)
+    lines = [f"controller: {line}" for line in controller]
+    lines += [f"{few(hosts)}: {line}" for line, hosts in sorted(hosts_of.items(), key=lambda item: item[1])]
     bad = sum(1 for its in faults.values() if its is None or its)
     if lines:
         lines.insert(0, f"Nothing was changed on any host. Not ready: {bad} of {len(faults)} hosts.")
     return lines
+
+
+def few(hosts: list[str]) -> str:
+    """Some hosts by name, many by their first names and their number."""
+    return ", ".join(hosts if len(hosts) <= NAMED else [*hosts[:NAMED], f"and {len(hosts) - NAMED} more"])
 
 
 class FilterModule:

@@ -13,11 +13,11 @@ from typing import Any
 def plan(wanted: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     """What is to be done on a host.
 
-    `wanted`: download (controller, host), users (name, groups), directories (path, owner, group, mode), files (the same
-    and content), links (path, target), trees (dest, url, source, sha256), services (unit, program or
-    None, user, groups, reads: paths).
+    `wanted`: download (controller, host), users (name, groups), directories (path, owner, group, mode), files (the
+    same and content), links (path, target), trees (dest, url, source, sha256), services (unit, program or None, user,
+    groups, reads: paths).
     Returns those that differ: names of users, paths of directories, files, links, trees; service -> reasons to restart;
-    `lines` for people; `due`: whether there is anything; `fetch`: what the controller must download (url, source, sha256).
+    `lines` for people; `due`: whether there is anything; `fetch`: what the controller must download.
     """
     paths = seen["paths"]
     todo: dict[str, Any] = {

@@ -229,12 +229,15 @@ def schema_block(path: Path) -> str:
 
 
 def syslog_daemon() -> bool:
-    """Whether a syslog daemon runs (`syslog.service` is the alias that each of them takes)."""
-    return run(["systemctl", "is-active", "syslog.service"]).strip() == "active"
+    """Whether a syslog daemon is installed, running or not (`syslog.service` is the alias that each of them takes)."""
+    return run(["systemctl", "show", "syslog.service", "-p", "LoadState"]).strip() == "LoadState=loaded"
 
 
 def resolve(sources: List[str]) -> List[str]:
-    """`auto` becomes the syslog files where a daemon writes them, else the journal; others stay."""
+    """`auto` becomes the syslog files where a daemon is to write them, else the journal; others stay.
+
+    A daemon that is down changes nothing here: its probe lines will not arrive, and that is told.
+    """
     if sources != ["auto"]:
         return sources
     if syslog_daemon() and all(Path(path).exists() for path in SYSLOG_FILES):

@@ -18,6 +18,7 @@ import urllib.request
 from typing import Any, Callable, Dict
 
 PAUSE = 0.5  # s between two looks
+AGAIN = 10.0  # s between two probe lines
 # No proxy: what is asked is on loopback.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -50,17 +51,23 @@ def loki_fault(loki: Dict[str, str], deadline: float) -> str:
 
 
 def probe_fault(metrics: str, series: str, deadline: float) -> str:
-    """Why the point of a probe line, written now, does not show."""
-    number = 10**8 + secrets.randbelow(9 * 10**8)
-    subprocess.run(["logger", "-t", "logmetrics-probe", f"probe={number}"], check=True, timeout=20)
+    """Why no point of a probe line, written from now on, does show.
+
+    Lines are written again and again: a source that is new to the parser is read from its end on, at the next run.
+    """
     pattern = re.compile(r"^" + re.escape(series) + r"(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+    sent: Dict[int, float] = {}
 
     def look() -> str:
+        if not sent or time.monotonic() - max(sent.values()) > AGAIN:
+            number = 10**8 + secrets.randbelow(9 * 10**8)
+            subprocess.run(["logger", "-t", "logmetrics-probe", f"probe={number}"], check=True, timeout=20)
+            sent[number] = time.monotonic()
         seen = [int(float(value)) for value in pattern.findall(get(metrics))]
-        return "" if number in seen else f"it shows {seen or 'no probe at all'}"
+        return "" if set(seen) & set(sent) else f"it shows {seen or 'no probe at all'}"
 
     fault = until(deadline, look)
-    return fault and f"the probe line probe={number} did not come out at {metrics}: {fault}"
+    return fault and f"no probe line ({', '.join(map(str, sent))}) came out at {metrics}: {fault}"
 
 
 def journal(units: Any) -> str:

@@ -191,3 +191,22 @@ def test_it_is_a_verb_of_the_command(capsys: pytest.CaptureFixture[str]) -> None
 def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "--packs-dir" in capsys.readouterr().out
+
+
+def test_logql_is_one_query_a_series(packs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["alpha", "--packs-dir", str(packs), "--logql"]) == 0
+    header = (
+        r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+) "
+        r"[^ ]+ [^\[: ]+(?:\[[^\] ]*\]:?|:) ?"
+    )
+    assert json.loads(capsys.readouterr().out) == {
+        "logs.alpha.failed": 'sum(count_over_time({job="logmetrics"} |= `Failed ` | program=~`alpha` '
+        rf"| regexp `(?s)^{header}(?P<message>.*)$` | line_format `{{{{.message}}}}` |~ `^Failed ` [1m]))"
+    }
+
+
+def test_logql_for_grafana_names_host_and_interval(packs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["alpha", "--packs-dir", str(packs), "--logql", "--host", "$host", "--window", "30s"]) == 0
+    (query,) = json.loads(capsys.readouterr().out).values()
+    assert query.startswith('sum(count_over_time({job="logmetrics", host="$host"} ')
+    assert query.endswith(" [30s]))")

@@ -204,7 +204,7 @@ FORM_CASES = {
         pack("metric: logs.x\ncolour: red\nmatch: '^Failed '"),
         [
             'p.yml:3:5: LM101 a rule has no key "colour"; '
-            "known are metric, help, type, program, source, match, max_series, only, tests"
+            "known are metric, help, type, program, source, match, max_series, only, ignore, tests"
         ],
     ),
     "a test's key misspelt": (
@@ -805,6 +805,22 @@ SILENCE_CASES = {
     ),
     "a sound comment above the rule": (silenced("# logmetrics: ignore LM502 wanted here"), []),
     "a sound comment beside the regex": (match("'Failed '  # logmetrics: ignore LM502 wanted here"), []),
+    "a sound key of the rule": (
+        pack("metric: logs.x\nprogram: sshd\nmatch: 'Failed '\nignore: {LM502: wanted here}"),
+        [],
+    ),
+    "a key without a reason": (
+        pack("metric: logs.x\nprogram: sshd\nmatch: '^Failed '\nignore: {LM502: ''}"),
+        ["p.yml:5:14: LM701 the comment gives no reason; say behind the code why it is right here"],
+    ),
+    "a key that is a list": (
+        pack("metric: logs.x\nprogram: sshd\nmatch: '^Failed '\nignore: [LM502]"),
+        ["p.yml:5:13: LM103 ignore is a mapping, not a list; write ignore: {LM502: the reason}"],
+    ),
+    "a key for nothing": (
+        pack("metric: logs.x\nprogram: sshd\nmatch: '^Failed '\nignore: {LM502: wanted here}"),
+        ["p.yml:5:14: LM703 nothing here is LM502; remove the comment"],
+    ),
     "a comment's form in a sample line": (
         match(
             "'^Failed # logmetrics: ignore me'", samples((FAILED[:33] + " # logmetrics: ignore me", 1), (ACCEPTED, 0))

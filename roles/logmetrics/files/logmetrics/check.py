@@ -223,6 +223,8 @@ def _ignore_faults(ignore: Ignore) -> Iterator[Finding]:
 
 def _reach(pack: Pack, ignore: Ignore) -> tuple[int, int]:
     """The lines a comment speaks for: its own; standing alone, the next one, or the whole rule that begins there."""
+    if ignore.rule is not None:
+        return ignore.rule
     if not ignore.whole_line:
         return ignore.mark.line, ignore.mark.line
     following = pack.next_line(ignore.mark.line)

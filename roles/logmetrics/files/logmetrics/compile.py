@@ -116,9 +116,8 @@ def main(argv: Sequence[str]) -> int:
     add_pack_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write here instead of to stdout")
     parser.add_argument("--logql", action="store_true", help="write each series' query for Loki (JSON) instead")
-    parser.add_argument(
-        "--host", default="$host", help="the host label in the queries (default: %(default)s, Grafana's)"
-    )
+    parser.add_argument("--host", default="", help="ask for this host's lines alone ($host: Grafana's variable)")
+    parser.add_argument("--json", action="store_true", help="print JSON, as it does in any case")
     parser.add_argument("--window", default="1m", help="the queries' window, the interval (default: %(default)s)")
     try:
         args = parser.parse_args(argv)

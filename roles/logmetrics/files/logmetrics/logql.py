@@ -1,8 +1,9 @@
 """Each rule as a LogQL query, for Grafana and for Loki's ruler (`compile --logql`).
 
-The query cuts the message out of the raw line first and then asks what the rule asks, so that the rule's anchors mean in
-Loki what they mean on the host. The program is compared exactly; `ship` sends it with each line as structured metadata.
-"message repeated N times" counts once here (LogQL cannot multiply), and families are totals over their names.
+The query cuts the message out of the raw line first and then asks what the rule asks, so that the rule's anchors mean
+in Loki what they mean on the host. The program is compared exactly; `ship` sends it with each line as structured
+metadata. "message repeated N times" is not counted here (LogQL cannot multiply), and families are totals over their
+names.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .rulespec import Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from typing import Iterable
 
 #: What `lines.split` takes as a header, stamps as rsyslog (RFC 3164, RFC 3339) and `ship` (the journal) write them.
 _STAMP = r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+)"
@@ -31,8 +32,11 @@ _TIMING = {
 _MIN_LITERAL = 3
 
 
-def queries(rule: Rule, host: str = "$host", window: str = "1m") -> dict[str, str]:
-    """The rule's series, each with the query that gives its value for one window; of a family, the total."""
+def queries(rule: Rule, host: str = "", window: str = "1m") -> dict[str, str]:
+    """The rule's series, each with the query that gives its value for one window; of a family, the total.
+
+    `host` is the host's label, or a Grafana variable ($host); "" asks for all hosts that this Loki has.
+    """
     lines = f"{_selector(rule, host)} {_pipeline(rule)}"
     if rule.type == "counter":
         return {rule.metric: f"sum(count_over_time({lines} [{window}]))"}
@@ -49,12 +53,12 @@ def queries(rule: Rule, host: str = "$host", window: str = "1m") -> dict[str, st
     return found
 
 
-def document(rules: Iterable[Rule], host: str = "$host", window: str = "1m") -> dict[str, Any]:
-    """All queries by series: {"format": 1, "queries": {series: query}}, sorted."""
+def document(rules: Iterable[Rule], host: str = "", window: str = "1m") -> dict[str, str]:
+    """All queries by series, sorted."""
     found: dict[str, str] = {}
     for rule in rules:
         found.update(queries(rule, host, window))
-    return {"format": 1, "queries": dict(sorted(found.items()))}
+    return dict(sorted(found.items()))
 
 
 def quote(text: str) -> str:
@@ -65,7 +69,7 @@ def quote(text: str) -> str:
 
 
 def _selector(rule: Rule, host: str) -> str:
-    labels = ['job="logmetrics"', f'host="{host}"']
+    labels = ['job="logmetrics"'] + ([f'host="{host}"'] if host else [])
     if rule.source:
         labels.append("source=~" + quote("|".join(_glob(path) for path in rule.source)))
     return "{" + ", ".join(labels) + "}"
@@ -77,7 +81,7 @@ def _glob(path: str) -> str:
 
 
 def _pipeline(rule: Rule) -> str:
-    """The line's literal first (Loki skips chunks fast by it), then the program, then the message cut out and matched."""
+    """The line's literal first (Loki is fastest at it), then the program, then the message cut out and matched."""
     stages = []
     literal = regexlint.required_literal(rule.match)
     if len(literal) >= _MIN_LITERAL:

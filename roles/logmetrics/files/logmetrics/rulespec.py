@@ -20,7 +20,7 @@ VALUE_GROUP = "value"
 #: What a timing's one rule writes below its metric (docs/counting.md).
 TIMING_PARTS = ("count", "min", "max", "mean", "p50", "p95", "p99")
 
-RULE_KEYS = ("metric", "help", "type", "program", "source", "match", "max_series", "only", "tests")
+RULE_KEYS = ("metric", "help", "type", "program", "source", "match", "max_series", "only", "ignore", "tests")
 TEST_KEYS = ("line", "yields", "value", "series", "accounts", "source", "note")
 PACK_KEYS = ("rules",)
 
@@ -137,12 +137,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Ignore:
-    """A `# logmetrics: ignore LM203 reason` comment: it silences `codes` on its own line, or on the rule below it."""
+    """What silences findings: a comment (`# logmetrics: ignore LM502 reason`), or a rule's key `ignore`.
+
+    A comment speaks for its own line or, standing alone, for the line or rule below it; `rule` are the first and last
+    line of the rule whose key it is (rules in an inventory have no comments that would reach `check`).
+    """
 
     mark: Mark
     codes: tuple[str, ...]
     reason: str
-    whole_line: bool
+    whole_line: bool = False
+    rule: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +208,7 @@ class _Reader:
         self.lines = text.split("\n")
         self.findings: list[Finding] = []
         self.rule_lines: list[tuple[int, int]] = []
+        self.ignores: list[Ignore] = []
 
     def pack(self) -> Pack:
         rules: list[Rule] = []
@@ -215,7 +221,7 @@ class _Reader:
                 rule = self._rule(node)
                 if rule is not None:
                     rules.append(rule)
-        ignores = tuple(_ignores(self.text, self.file))
+        ignores = (*_ignores(self.text, self.file), *self.ignores)
         return Pack(
             self.name, self.file, tuple(rules), tuple(self.findings), ignores, tuple(self.rule_lines), self.text
         )
@@ -359,6 +365,8 @@ class _Reader:
         keys = self._mapping(node, RULE_KEYS, "a rule")
         marks = {name: self.mark(value) for name, value in keys.items()}
         marks[""] = self.mark(node)
+        if "ignore" in keys:
+            self._ignore(keys["ignore"])
         told = "".join(f"{finding.what} {finding.todo}" for finding in self.findings[before:])
         missing = [name for name in ("metric", "match") if name not in keys and f'"{name}"' not in told]
         missing = [] if '"<<"' in told else missing
@@ -384,6 +392,15 @@ class _Reader:
             if not path.startswith("/"):
                 self.note(marks["source"], "LM104", f'the source "{path}" is no absolute path', "begin it with /")
         return rule if len(self.findings) == before else None
+
+    def _ignore(self, node: yaml.Node) -> None:
+        """`ignore: {LM502: reason}`, for the whole rule."""
+        if not isinstance(node, yaml.MappingNode):
+            self.note(node, "LM103", f"ignore is a mapping, not {_kind(node)}", "write ignore: {LM502: the reason}")
+            return
+        for key, value in node.value:
+            reason = self._text(value, "ignore", numbers=True)
+            self.ignores.append(Ignore(self.mark(key), (str(key.value),), reason.strip(), rule=self.rule_lines[-1]))
 
     def _metric(self, node: yaml.Node) -> str:
         name = self._text(node, "metric")

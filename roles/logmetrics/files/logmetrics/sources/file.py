@@ -26,6 +26,7 @@ SIGNED = 256  # bytes of each signature
 CHUNK = 1 << 20
 SETTLED = 600  # seconds without a change after which the last, unended line of a rotated file counts as a line
 CLOCK_TICK = 0.02  # a file's mtime may lag behind the clock by this much
+DONE = -1  # in `scanned`: a compressed copy that was read to its end
 MAX_OLD = 64  # rotated files that are looked at for one path
 
 
@@ -68,16 +69,17 @@ class Track:
 
     def holds(self, reader: Reader) -> bool:
         """Whether the reader's content is the one this track has read, by both signatures."""
-        if signature(reader, self.head_length, 0) != (self.head if self.head_length else None) and self.head_length:
+        if self.head_length and signature(reader, self.head_length, 0) != self.head:
             return False
         length = min(SIGNED, self.offset)
         return not length or signature(reader, length, self.offset - length) == self.tail
 
     def sign(self, reader: Reader) -> None:
         """Take the signatures anew after reading."""
-        if self.head_length < SIGNED and self.head_length < self.offset:
-            self.head_length = min(SIGNED, self.offset)
-            self.head = crc32(reader.pread(self.head_length, 0))
+        if self.head_length < SIGNED:
+            # Beyond the cursor, too: so a file of which nothing was read yet is known again.
+            head = reader.pread(SIGNED, 0)
+            self.head_length, self.head = len(head), crc32(head)
         length = min(SIGNED, self.offset)
         self.tail = crc32(reader.pread(length, self.offset - length)) if length else 0
 
@@ -171,14 +173,16 @@ class _Follower:
     def run(self, fresh: bool) -> None:
         """Old files first, so that lines come in the order in which they were written."""
         looked = self.clock()
+        # First, so that their signatures are of now: a short file's tell it from few others.
+        self._old_ones()
         stat = self._stat(self.path)
         live = self.live
         if live is None:
+            # The path was absent at the last look: files may have come and been rotated away since.
+            since = self.place["looked"]
+            if not fresh and since:
+                self._between(int((since - CLOCK_TICK) * 1e9), [])
             if stat is not None:
-                # Files that came and were rotated away since the last look, at which the path was absent.
-                since = self.place["looked"]
-                if not fresh and since:
-                    self._between(int((since - CLOCK_TICK) * 1e9), [])
                 self.live = self._adopt(stat)
         elif stat is None or not live.is_file(stat):
             self._rotated(live, stat)
@@ -230,26 +234,34 @@ class _Follower:
             if not track.is_file(reader.stat):
                 self.report.at_end = False  # replaced a moment ago
                 return
-            if reader.size < track.offset or not track.holds(reader):
+            if not track.holds(reader):
                 self._replaced_content(track)
                 self._old_ones()
                 self.live = track = self._adopt(reader.stat)
+            elif not track.head_length and track.mtime:
+                # It was empty at the last look, so nothing tells whether it is the same file: others may have come between.
+                self._between(track.mtime, [track])
+                self._old_ones()
             self._drain(track, reader, final=False)
         finally:
             reader.close()
 
     def _replaced_content(self, track: Track) -> None:
         """The live file was truncated or its inode used again: read the rest of what it held from a copy."""
+        self.live = None
         copy = self._copy_of(track, ())
         if copy is not None:
             self.old.append(copy)
-        elif track.offset:
+        elif track.head_length:
             self._lost(track, "was truncated or replaced, and no copy of what it held is beside it")
-        self._between(track.mtime, [track] if copy is None else [track, copy])
+        self._between(track.mtime, [copy or track])
 
     # The file that was live until now.
 
     def _rotated(self, track: Track, stat: os.stat_result | None) -> None:
+        self.live = copy = None
+        # Of a file that was empty the inode alone tells, and that may have been used again.
+        was_empty = not track.head_length
         moved = self._find_inode(track)
         if moved is not None:
             track.path = moved
@@ -258,26 +270,30 @@ class _Follower:
             copy = self._copy_of(track, ())
             if copy is not None:
                 self.old.append(copy)
-            elif track.offset or track.size:
-                self._lost(track, "is gone, and no copy of it is beside it")
         since = track.mtime
-        if moved is not None:
+        if moved is not None and not was_empty:
             now = self._stat(moved)
             since = max(since, now.st_mtime_ns) if now else since
-        self._between(since, [track])
+        came = self._between(since, [copy or track])
+        # Of an empty file there is no signature: what came between may be it.
+        if moved is None and copy is None and (track.head_length or (track.size and not came)):
+            self._lost(track, "is gone, and no copy of it is beside it")
         self.live = self._adopt(stat) if stat is not None else None
 
-    def _between(self, since: int, not_these: list[Track]) -> None:
-        """Files that were live and rotated away between two runs: unknown, and last written after `since` (ns)."""
+    def _between(self, since: int, not_these: list[Track]) -> int:
+        """Files that were live and rotated away between two runs: unknown, last written after `since` (ns). How many."""
+        found = 0
+        tracks = [*not_these, *self.old, *([self.live] if self.live else [])]
+        elsewhere = self.known - {(track.dev, track.ino) for track in tracks}
         for path, stat in siblings(self.path):
-            if (stat.st_dev, stat.st_ino) in self.known or stat.st_mtime_ns < since:
+            if (stat.st_dev, stat.st_ino) in elsewhere or stat.st_mtime_ns < since:
                 continue
             try:
                 reader = open_reader(path)
             except (OSError, Unfinished):
                 continue
             try:
-                if any(_same_log(one, reader) for one in [*not_these, *self.old, *([self.live] if self.live else [])]):
+                if any(_same_log(track, reader, stat) for track in tracks):
                     continue
             except Unfinished:
                 continue
@@ -286,6 +302,8 @@ class _Follower:
             track = Track(path, stat)
             self.known.add((stat.st_dev, stat.st_ino))
             self.old.append(track)
+            found += 1
+        return found
 
     # Older files.
 
@@ -300,62 +318,79 @@ class _Follower:
     def _locate(self, track: Track) -> Track | None:
         """Read on in an older file; the track to keep, or None where it is gone for good."""
         stat = self._stat(track.path)
-        if stat is None or not track.is_file(stat):
+        if track.scanned == DONE:
+            return self._finished(track, stat)
+        if stat is not None and track.is_file(stat) and track.unchanged(stat) and track.offset == track.size:
+            return track
+        if stat is None or not self._is_still(track, track.path):
             moved = self._find_inode(track)
             if moved is not None:
                 track.path = moved
-                stat = self._stat(moved)
-        if stat is None or not track.is_file(stat):
-            copy = self._copy_of(track, (track,))
-            if copy is None:
-                if track.size > track.offset:
-                    self._lost(track, "was deleted before it was read to its end")
-                return None
-            track = copy
-            stat = self._stat(track.path)
-            if stat is None:
-                return track
-        if track.unchanged(stat) and track.offset == track.size:
-            return track
+            else:
+                copy = self._copy_of(track, (track,))
+                if copy is None:
+                    if track.size > track.offset:
+                        self._lost(track, "was deleted before it was read to its end")
+                    return None
+                track = copy
         if track.path.endswith(PACKED):
             return self._drain_packed(track)
-        settled = self.clock() - stat.st_mtime > SETTLED
-        if track.unchanged(stat) and not settled and not self._unread(track):
-            return track
         try:
             reader = Plain(track.path)
         except OSError as error:
             self._unreadable(track.path, error)
             return track
         try:
-            if not track.is_file(reader.stat):
-                return track
-            if reader.size < track.offset or not track.holds(reader):
-                self._lost(track, "was truncated or replaced after it was rotated")
-                return None
-            self._drain(track, reader, final=settled)
+            if track.is_file(reader.stat):
+                self._drain(track, reader, final=self._settled(reader.stat))
         finally:
             reader.close()
         return track
 
-    @staticmethod
-    def _unread(track: Track) -> bool:
-        return track.size > track.offset
+    def _settled(self, stat: os.stat_result) -> bool:
+        return self.clock() - stat.st_mtime > SETTLED
+
+    def _is_still(self, track: Track, path: str) -> bool:
+        """Whether the file of this name is the track's, by inode and by what it holds."""
+        try:
+            reader = open_reader(path)
+        except (OSError, Unfinished):
+            return False
+        try:
+            return track.is_file(reader.stat) and track.holds(reader)
+        except Unfinished:
+            return True  # it is tried again at the next run
+        finally:
+            reader.close()
 
     def _drain_packed(self, track: Track) -> Track | None:
-        """A compressed copy never grows: read its rest once, then keep it only as a known file."""
+        """Read the rest of a compressed copy; as it never grows, it is then only remembered for a while."""
         try:
             reader = Packed(track.path)
         except (OSError, Unfinished):
             return track
         try:
-            done = self._drain(track, reader, final=True)
+            if self._drain(track, reader, final=True):
+                track.size, track.mtime, track.scanned = track.offset, reader.stat.st_mtime_ns, DONE
+                return track
         except Unfinished as error:
             self.report.faults.append(f"{error}; it is tried again at the next run")
-            return track
         finally:
             reader.close()
-        return None if done else track
+        # Its length is not known before its end: at least one more byte is to be read.
+        track.size = track.offset + 1
+        return track
+
+    def _finished(self, track: Track, stat: os.stat_result | None) -> Track | None:
+        """A compressed copy that was read: known, lest it be taken for new, until the live file was written later."""
+        if self.live is not None and self.live.head_length and self.live.mtime > track.mtime:
+            return None
+        if stat is None or not track.is_file(stat):
+            moved = [path for path, other in siblings(self.path) if track.is_file(other)]
+            if not moved:
+                return None
+            track.path = moved[0]
+        return track
 
     def _find_inode(self, track: Track) -> str | None:
         """The new name of a renamed file, which still holds what was read; None where it is not beside its old name."""
@@ -367,7 +402,8 @@ class _Follower:
             except OSError:
                 continue
             try:
-                if reader.size >= track.offset and track.holds(reader):
+                if track.holds(reader):
+                    track.sign(reader)  # of a short file the first bytes may be more now, and tell it from others
                     return path
             finally:
                 reader.close()
@@ -375,10 +411,14 @@ class _Follower:
 
     def _copy_of(self, track: Track, besides: tuple[Track, ...]) -> Track | None:
         """A file beside the log with the same content up to the cursor, by signature: a copy, compressed or not."""
-        if not track.offset:
-            return None  # nothing was read, so nothing can be recognised: _between takes it as a new file
+        if not track.head_length:
+            return None  # it was empty, so nothing can be recognised: _between takes it as a new file
         taken = {one.path for one in self.old if one not in besides}
-        for path, stat in reversed(siblings(self.path)):
+        beside = siblings(self.path)
+        # A copy was last written when its original was, or later; first bytes that are few fit others, too.
+        later = [one for one in beside if one[1].st_mtime_ns >= track.mtime]
+        earlier = [one for one in reversed(beside) if one not in later] if track.head_length == SIGNED else []
+        for path, stat in later + earlier:
             if path in taken or stat.st_size == 0:
                 continue
             try:
@@ -388,13 +428,13 @@ class _Follower:
             try:
                 if not track.holds(reader):
                     continue
+                copy = Track(path, stat)
+                copy.offset, copy.head, copy.head_length = track.offset, track.head, track.head_length
+                copy.sign(reader)
             except Unfinished:
                 continue
             finally:
                 reader.close()
-            copy = Track(path, stat)
-            copy.offset, copy.scanned = track.offset, 0
-            copy.head, copy.head_length, copy.tail = track.head, track.head_length, track.tail
             self.known.add((stat.st_dev, stat.st_ino))
             return copy
         return None
@@ -515,10 +555,10 @@ def _known_inode(path: str, known: set[tuple[int, int]]) -> bool:
     return (stat.st_dev, stat.st_ino) in known
 
 
-def _same_log(track: Track, reader: Reader) -> bool:
-    """Whether the reader's first bytes are the track's: a copy of a file that is already read."""
+def _same_log(track: Track, reader: Reader, stat: os.stat_result) -> bool:
+    """Whether this is the track's file, or a copy of it: the same first bytes; of an empty file the same inode."""
     if not track.head_length:
-        return False
+        return track.is_file(stat) and isinstance(reader, Plain)
     return signature(reader, track.head_length, 0) == track.head
 
 

@@ -1,0 +1,339 @@
+"""A host in miniature for the parser's tests: a writer, its rotation, a disk that can crash, Telegraf, and the store.
+
+Real files and the parser's real code; what is simulated is time, the disk's cache (what was not fsynced may be gone after
+a power cut), a process killed between any two system calls, and a store in which the last write to a slot wins, as in
+whisper. The world counts what it writes, by minute, and never looks into a log for that.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
+
+from logmetrics import config, count, leanjson
+from logmetrics.errors import Fault
+from logmetrics.sources import file as file_source
+
+START = 1_795_452_000  # a whole minute
+METRIC = "logs.test.event"
+RULES = {
+    "format": 1,
+    "hash": "one",
+    "rules": [{"metric": METRIC, "type": "counter", "program": ["app"], "match": "^event"}],
+}
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after this runs, as after SIGKILL."""
+
+
+class Disk:
+    """Stands in for `os` in the modules of the parser: counts calls, kills at one of them, remembers what is durable."""
+
+    MUTATING = ("open", "write", "pwrite", "fsync", "rename", "unlink", "truncate", "ftruncate")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+        self.calls = 0
+        self.kill_at: Optional[int] = None
+        self.full = False
+        self.content: Dict[int, bytes] = {}  # durable content by inode
+        self.entries: Dict[str, int] = {}  # durable names
+        self.real: Dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in self.MUTATING}
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        for name in self.MUTATING:
+            setattr(os, name, self._wrap(name))
+        try:
+            yield
+        finally:
+            for name, function in self.real.items():
+                setattr(os, name, function)
+
+    def _wrap(self, name: str) -> Callable[..., Any]:
+        real = self.real[name]
+
+        def call(*args: Any, **keywords: Any) -> Any:
+            self.step()
+            if name in ("write", "pwrite") and self.full and self._is_state(args[0]):
+                raise OSError(28, "No space left on device")
+            if name in ("write", "pwrite") and self.kill_at == self.calls and self._is_state(args[0]):
+                # Half of it reached the kernel.
+                real(args[0], bytes(args[1])[: len(args[1]) // 2], *args[2:])
+                raise Killed
+            result = real(*args, **keywords)
+            if name == "fsync":
+                self._note(args[0])
+            return result
+
+        return call
+
+    def _is_state(self, handle: int) -> bool:
+        with contextlib.suppress(OSError):
+            return os.readlink(f"/proc/self/fd/{handle}").startswith(self.folder)
+        return False
+
+    def step(self) -> None:
+        self.calls += 1
+        if self.kill_at == self.calls:
+            # A write is killed half way, by its wrapper; all others before they happen.
+            frame = self.kill_at
+            if frame is not None and not self._in_write():
+                raise Killed
+
+    def _in_write(self) -> bool:
+        import sys
+
+        caller = sys._getframe(2)
+        return caller.f_code.co_name == "call" and caller.f_locals["name"] in ("write", "pwrite")
+
+    def _note(self, handle: int) -> None:
+        stat = os.fstat(handle)
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        if os.path.isdir(path):
+            self.entries = {name: os.stat(f"{path}/{name}").st_ino for name in os.listdir(path)}
+        else:
+            self.content[stat.st_ino] = Path(f"/proc/self/fd/{handle}").read_bytes()
+
+    def power_cut(self) -> None:
+        """What was not fsynced is gone: file contents, and names in the folder."""
+        for name in os.listdir(self.folder):
+            os.unlink(f"{self.folder}/{name}")
+        for name, inode in self.entries.items():
+            Path(self.folder, name).write_bytes(self.content.get(inode, b""))
+        # New inodes hold what was durable.
+        self.entries = {name: os.stat(f"{self.folder}/{name}").st_ino for name in self.entries}
+        self.content = {inode: Path(self.folder, name).read_bytes() for name, inode in self.entries.items()}
+
+
+class World:
+    """See the module's docstring. Sizes in lines, times in seconds of simulated time."""
+
+    def __init__(self, root: Path, late: str = "correct", resend: bool = True, chunk: int = 4096, pattern: str = "app.log") -> None:
+        self.root = root
+        self.logs = root / "log"
+        self.state = root / "state"
+        for folder in (self.logs, self.state):
+            folder.mkdir(parents=True)
+        self.now = float(START)
+        self.path = self.logs / "app.log"
+        self.rules_path = root / "rules.json"
+        self.rules_path.write_bytes(leanjson.dumps(RULES))
+        self.settings = config.parse(
+            {
+                "format": 1,
+                "late": late,
+                "resend": resend,
+                "state_dir": str(self.state),
+                "rules": str(self.rules_path),
+                "sources": [{"type": "file", "path": str(self.logs / pattern)}],
+                "run_budget": 60,
+            },
+            "test",
+        )
+        self.chunk = chunk
+        self.disk = Disk(self.state)
+        self.store: Dict[Tuple[str, int], str] = {}
+        self.written: Dict[int, int] = {}
+        self.serial = 0
+        self.destroyed = False  # the schedule destroyed lines that no program could read any more
+        self.outputs: List[str] = []
+        self.lost = 0
+        self.late_lines = 0
+        self.faults: List[str] = []
+        self.handle_path: Optional[Path] = None  # the writer's open file, where it is not the live one
+        self.partial = b""
+        self.unread_budget: Optional[int] = None
+        self.spawned = 0
+
+    # The writer.
+
+    def stamp(self, at: float) -> str:
+        return time.strftime("%b %e %H:%M:%S", time.localtime(at))
+
+    def line(self, at: float, message: str = "event") -> bytes:
+        self.serial += 1
+        return f"{self.stamp(at)} host app[{self.serial}]: {message} {self.serial}\n".encode()
+
+    def append(self, path: Path, data: bytes) -> None:
+        with path.open("ab") as file:
+            file.write(data)
+        self.touch(path)
+
+    def touch(self, path: Path) -> None:
+        os.utime(path, ns=(int(self.now * 1e9), int(self.now * 1e9)))
+
+    def write(self, lines: int, ago: float = 0, to: Optional[Path] = None) -> None:
+        """Lines stamped `ago` seconds before now; some of each five are no events."""
+        at = self.now - ago
+        target = to or self.handle_path or self.path
+        data = self.partial
+        self.partial = b""
+        for number in range(lines):
+            data += self.line(at, "noise" if number % 5 == 4 else "event")
+            if number % 5 != 4:
+                minute = int(at) // 60 * 60
+                self.written[minute] = self.written.get(minute, 0) + 1
+        self.append(target, data)
+
+    def write_half(self) -> None:
+        """The first half of a line; the next write ends it."""
+        if self.partial:
+            return
+        line = self.line(self.now)
+        minute = int(self.now) // 60 * 60
+        self.written[minute] = self.written.get(minute, 0) + 1
+        half = len(line) // 2
+        self.append(self.handle_path or self.path, line[:half])
+        self.partial = line[half:]
+
+    # Rotation.
+
+    def rotate(self, kind: str = "number", create: bool = True, hold: bool = False) -> None:
+        """By rename: `number` (app.log.1, .2, ...) or `date`. `hold`: the writer keeps the old file open until `reopen`."""
+        if not self.path.exists():
+            return
+        self.end_line()
+        self.reopen()
+        if kind == "number":
+            for number in range(9, 0, -1):
+                for ending in ("", ".gz", ".xz", ".bz2"):
+                    old = self.logs / f"app.log.{number}{ending}"
+                    if old.exists():
+                        old.rename(self.logs / f"app.log.{number + 1}{ending}")
+            target = self.logs / "app.log.1"
+        else:
+            target = self.logs / f"app.log-{time.strftime('%Y%m%d', time.gmtime(self.now))}-{self.serial}{self.spawned}"
+            self.spawned += 1
+        self.path.rename(target)
+        if create:
+            self.path.touch()
+            self.touch(self.path)
+        if hold:
+            self.handle_path = target
+
+    def reopen(self) -> None:
+        """HUP: the writer opens the live file again."""
+        self.end_line()
+        self.handle_path = None
+
+    def end_line(self) -> None:
+        if self.partial:
+            self.append(self.handle_path or self.path, self.partial)
+            self.partial = b""
+
+    def copytruncate(self) -> None:
+        if not self.path.exists():
+            return
+        self.end_line()
+        for number in range(9, 0, -1):
+            for ending in ("", ".gz", ".xz", ".bz2"):
+                old = self.logs / f"app.log.{number}{ending}"
+                if old.exists():
+                    old.rename(self.logs / f"app.log.{number + 1}{ending}")
+        copy = self.logs / "app.log.1"
+        shutil.copyfile(self.path, copy)
+        self.touch(copy)
+        os.truncate(self.path, 0)
+        self.touch(self.path)
+
+    def compress(self, which: int, how: str) -> None:
+        """The which-th rotated file that is not compressed yet (newest first); its mtime is kept, as gzip keeps it."""
+        plain = sorted(
+            (path for path in self.logs.iterdir() if path != self.path and path.suffix not in (".gz", ".xz", ".bz2")),
+            key=lambda path: -path.stat().st_mtime_ns,
+        )
+        plain = [path for path in plain if path != self.handle_path]
+        if not plain:
+            return
+        path = plain[which % len(plain)]
+        stat = path.stat()
+        pack = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}[how]
+        target = path.with_name(f"{path.name}.{how}")
+        target.write_bytes(pack(path.read_bytes()))
+        os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        path.unlink()
+
+    # Time.
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+    # Runs.
+
+    def run(self, kill_at: Optional[int] = None, power: bool = False, lose_output: bool = False) -> bool:
+        """One run of count; whether it came to its end. `kill_at` numbers the system call at which it is killed."""
+        out: List[bytes] = []
+        run = count.Run(self.settings, lambda: self.now)
+        self.disk.calls = 0
+        self.disk.kill_at = kill_at
+        chunk = file_source.CHUNK
+        file_source.CHUNK = self.chunk
+        done = True
+        open_before = set(os.listdir("/proc/self/fd"))
+        try:
+            with self.disk.installed():
+                run.go(out.append)
+        except Killed:
+            done = False
+            self._close_since(open_before)
+            if power:
+                self.disk.power_cut()
+        finally:
+            self.disk.kill_at = None
+            file_source.CHUNK = chunk
+            run.store.unlock_quietly() if hasattr(run.store, "unlock_quietly") else self._unlock(run)
+        if done:
+            self.lost += run.lost
+            self.late_lines += run.self_metrics["late_lines"]
+        self.faults += run.faults
+        # What a killed run printed may or may not have reached Telegraf: here it has.
+        if not lose_output:
+            self.deliver(b"".join(out).decode())
+        self.outputs.append(b"".join(out).decode())
+        return done
+
+    def _unlock(self, run: count.Run) -> None:
+        with contextlib.suppress(OSError):
+            run.store.unlock()
+
+    def _close_since(self, before: Set[str]) -> None:
+        for name in set(os.listdir("/proc/self/fd")) - before:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+    def deliver(self, text: str) -> None:
+        for line in text.splitlines():
+            name, value, at = line.split(" ")
+            self.store[name, int(at) // 60 * 60] = value
+
+    def settle(self) -> None:
+        """Let the writer end, and minutes pass until everything was sent a second time."""
+        self.reopen()
+        self.end_line()
+        for _ in range(4):
+            self.advance(61)
+            self.run()
+        self.advance(700)
+        self.run()
+        self.run()
+
+    # Judgement.
+
+    def stored(self) -> Dict[int, int]:
+        """Points of the metric that are not 0."""
+        return {at: int(value) for (name, at), value in self.store.items() if name == METRIC and value != "0"}
+
+    def expected(self) -> Dict[int, int]:
+        return {at: number for at, number in self.written.items() if number}
+
+
+__all__ = ["METRIC", "RULES", "START", "Disk", "Fault", "Killed", "World"]

@@ -48,9 +48,9 @@ def play(*arguments: str) -> None:
         raise FleetError(f"ansible-playbook ended with exit {code}; the reason stands above")
 
 
-def loki_queries() -> dict[str, str]:
-    """The LogQL of each of the demo's metrics, as `compile --logql` makes it from the rule packs."""
-    command = [sys.executable, "-m", "logmetrics", "compile", "--logql", "--json", *map(str, PACKS)]
+def loki_queries(host: Host) -> dict[str, str]:
+    """The LogQL of each of the demo's metrics for one host, as `compile --logql` makes it from the rule packs."""
+    command = [sys.executable, "-m", "logmetrics", "compile", "--logql", "--host", host.name, *map(str, PACKS)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise FleetError(f"compile --logql: exit {done.returncode}: {done.stderr.strip()}")
@@ -87,12 +87,11 @@ def ask_loki(host: Host) -> Callable[[str], str]:
 
 def read_back(happened: dict[str, Minutes], first: int, last: int) -> list[compare.Row]:
     """Both stores' counts for the minutes first..last beside what happened, for every host."""
-    queries = loki_queries()
     minutes = range(first, last + 60, 60)
 
     def of(host: Host) -> list[compare.Row]:
         graphite = readback.graphite_points(GRAPHITE, host.name, METRICS, first, last)
-        loki = readback.loki_counts(ask_loki(host), queries, first, last)
+        loki = readback.loki_counts(ask_loki(host), loki_queries(host), first, last)
         return compare.rows(host.name, METRICS, minutes, happened[host.name], graphite, loki)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fleet import artifacts, images, keys, namespace, network, packages
 from fleet.cache import key_of, lock
-from fleet.fleets import FLEETS, MIRROR, Fleet, Host
+from fleet.fleets import MIRROR, Fleet, Host
 from fleet.podman import command, podman, query
 from fleet.progress import FleetError, reason_in, run, say
 from fleet.recipes import ROOTFS
@@ -77,7 +77,7 @@ def down(fleet: Fleet) -> None:
             say(f"removing {len(there)} hosts of fleet {fleet.name}")
             podman("rm", "--force", "--volumes", "--time", "0", *there)
         network.remove(fleet)
-        if not any(containers(other) for other in FLEETS.values()):
+        if not query("ps", "--all", "--filter", f"label={LABEL_FLEET}"):
             namespace.remove()
     say(f"fleet {fleet.name}: removed")
 

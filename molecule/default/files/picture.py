@@ -12,7 +12,7 @@ from pathlib import Path
 
 LEFT_OUT = {
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp"),  # noqa: S108 - named to be left out, not to be written
-    *("/var/log", "/var/lib/systemd", "/root/.ansible", "/opt/molecule"),
+    *("/var/log", "/var/lib/systemd", "/var/lib/logrotate", "/root/.ansible", "/opt/molecule"),
 }
 BY_ITSELF = ("user@", "user-runtime-dir@", "systemd-tmpfiles-clean", "logrotate", "dpkg-db-backup", "e2scrub", "fstrim")
 

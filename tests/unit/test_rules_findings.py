@@ -530,6 +530,13 @@ REGEX_CASES = {
         match("'^Failed$ password'"),
         ["p.yml:4:13: LM207 the regex can never match: $ stands before text that must follow; remove the anchor"],
     ),
+    "an alternative that cannot match": (
+        match("'^(?:Failed|x^Refused) '"),
+        [
+            "p.yml:4:13: LM207 an alternative of the regex can never match: "
+            "^ stands behind text that must come first; remove it"
+        ],
+    ),
     "everything": (
         match("'.*'"),
         ["p.yml:4:13: LM208 the regex matches every line, as it also matches nothing; name what the line must hold"],

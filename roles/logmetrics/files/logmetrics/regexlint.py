@@ -250,7 +250,7 @@ class Shape:
 
     `start` and `end` say whether every match is anchored there; `loose` is the number of top-level alternatives that
     are not anchored at the start, `alternatives` how many there are; `widths` are the least and greatest length of a
-    match; `never` names an anchor that contradicts what stands before or after it.
+    match; `never` names an anchor that contradicts what stands before or after it, `dead` one of an alternative.
     """
 
     start: bool
@@ -259,6 +259,7 @@ class Shape:
     loose: int
     widths: tuple[int, int]
     never: str | None
+    dead: str | None
     groups: dict[str, GroupShape]
     literal: str
 
@@ -285,6 +286,8 @@ def shape(pattern: str) -> Shape:
     branches = _alternatives(list(tree))
     anchored = [_anchored(list(branch), "AT_BEGINNING") for branch in branches]
     groups: dict[str, GroupShape] = {}
+    dead: list[str] = []
+    never = _contradiction(list(tree), 0, 0, dead)
     names = {number: name for name, number in tree.state.groupdict.items()}
     _collect_groups(list(tree), names, groups, False, _ignorecase(tree))
     return Shape(
@@ -293,7 +296,8 @@ def shape(pattern: str) -> Shape:
         alternatives=len(branches),
         loose=anchored.count(False),
         widths=tuple(int(width) for width in tree.getwidth()),  # type: ignore[arg-type]
-        never=_contradiction(list(tree)),
+        never=never,
+        dead=dead[0] if dead else None,
         groups=groups,
         literal=_first_literal(list(tree)),
     )
@@ -361,29 +365,32 @@ def _width(items: list[Any]) -> int:
     return total
 
 
-def _contradiction(items: list[Any], before: int = 0, after: int = 0) -> str | None:
-    """An anchor that can never hold: ^ behind something, or $ before something, that takes a character."""
+def _contradiction(items: list[Any], before: int, after: int, dead: list[str]) -> str | None:
+    """An anchor that can never hold: ^ behind something, or $ before something, that takes a character.
+
+    One in an alternative beside sound ones goes to `dead`.
+    """
     for index, (op, value) in enumerate(items):
         left = before + _width(items[:index])
         right = after + _width(items[index + 1 :])
         name = str(op)
+        found = None
         if name == "AT":
             if str(value) in ("AT_BEGINNING", "AT_BEGINNING_STRING") and left:
-                return "^ stands behind text that must come first"
-            if str(value) in ("AT_END", "AT_END_STRING") and right:
-                return "$ stands before text that must follow"
-            continue
-        parts: list[list[Any]] = []
-        if name == "BRANCH":
-            parts = [list(branch) for branch in value[1]]
+                found = "^ stands behind text that must come first"
+            elif str(value) in ("AT_END", "AT_END_STRING") and right:
+                found = "$ stands before text that must follow"
+        elif name == "BRANCH":
+            faults = [_contradiction(list(branch), left, right, dead) for branch in value[1]]
+            told = [fault for fault in faults if fault]
+            found = told[0] if len(told) == len(faults) else None
+            dead.extend(told if not found else [])
         elif name == "SUBPATTERN":
-            parts = [list(value[-1])]
+            found = _contradiction(list(value[-1]), left, right, dead)
         elif name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and int(value[0]) > 0:
-            parts = [list(value[2])]
-        for part in parts:
-            found = _contradiction(part, left, right)
-            if found:
-                return found
+            found = _contradiction(list(value[2]), left, right, dead)
+        if found:
+            return found
     return None
 
 

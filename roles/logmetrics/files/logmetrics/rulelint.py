@@ -196,6 +196,10 @@ def _regex(rule: Rule) -> Iterator[Finding]:
 def _shape(rule: Rule, shape: Shape) -> Iterator[Finding]:
     if shape.never:
         yield Finding(rule.match_at(0), "LM207", f"the regex can never match: {shape.never}", "remove the anchor")
+    elif shape.dead:
+        yield Finding(
+            rule.match_at(0), "LM207", f"an alternative of the regex can never match: {shape.dead}", "remove it"
+        )
     elif shape.widths[0] == 0 and not (shape.start and shape.end) and re.search(rule.match.encode(), b""):
         yield Finding(
             rule.match_at(0),

@@ -45,7 +45,7 @@ def test_a_failing_test_is_1(packs: Path, capsys: pytest.CaptureFixture[str]) ->
     path.write_text(RULE.replace("yields: 0", "yields: 1"))
     assert main([str(path)]) == 1
     assert capsys.readouterr().out == (
-        f"{path}:5:5: LM603 no test shows a near miss; add a similar line with yields: 0\n"
+        f"{path}:6:7: LM603 no test shows a near miss; add a similar line with yields: 0\n"
         f'{path}:8:15: LM604 logs.alpha.failed counts 0, not 1: the regex finds no beginning in "Done a"; '
         "compare it with the message, which begins after the tag\n"
         "1 pack, 1 rule, 2 tests: 2 findings\n"

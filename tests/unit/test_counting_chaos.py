@@ -24,6 +24,8 @@ WRITES = st.one_of(
 ROTATIONS = st.one_of(
     st.tuples(st.just("rotate"), st.sampled_from(["number", "date"]), st.booleans(), st.booleans()),
     st.tuples(st.just("reopen")),
+    st.tuples(st.just("copytruncate")),
+    st.tuples(st.just("delete_oldest")),
     st.tuples(st.just("compress"), st.integers(0, 3), st.sampled_from(["gz", "xz", "bz2"])),
 )
 RUNS = st.one_of(
@@ -31,6 +33,8 @@ RUNS = st.one_of(
     st.tuples(st.just("run")),
     st.tuples(st.just("kill"), st.integers(1, 60), st.booleans()),
     st.tuples(st.just("lose")),
+    st.tuples(st.just("disk_full"), st.booleans()),
+    st.tuples(st.just("telegraf_dies"), st.sampled_from([0, 100, 1800])),
 )
 TIME = st.tuples(st.just("advance"), st.sampled_from([0.5, 5, 30, 61, 61, 125, 700]))
 STEPS = st.lists(st.one_of(WRITES, ROTATIONS, RUNS, TIME, TIME), min_size=1, max_size=40)
@@ -58,10 +62,16 @@ def play(world: World, steps: list[Step]) -> None:
             world.compress(*rest)
         elif name == "copytruncate":
             world.copytruncate()
+        elif name == "delete_oldest":
+            world.delete_oldest()
+        elif name == "disk_full":
+            world.disk.full = rest[0]
         elif name == "run":
             world.run()
         elif name == "lose":
-            world.run(lose_output=True)
+            world.lose()
+        elif name == "telegraf_dies":
+            world.telegraf_dies(rest[0])
         elif name == "kill":
             world.run(kill_at=rest[0], power=rest[1])
         elif name == "advance":
@@ -71,6 +81,7 @@ def play(world: World, steps: list[Step]) -> None:
             world.advance(rest[0])
         # Mtimes differ between any two steps, as on a real disk.
         world.advance(0.05)
+    world.disk.full = False
     world.settle()
 
 

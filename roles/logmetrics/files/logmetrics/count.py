@@ -248,7 +248,7 @@ class Run:
         state = self.state
         catalog = catalog_id(zeros)
         due[at] = (zeros, bucket)
-        self.history.append(at, catalog, zeros, bucket)
+        self.history.append(at, catalog, zeros, bucket, int(self.now))
         if self.settings.resend:
             state["catalogs"][catalog] = zeros
             state["recent"] = [one for one in state["recent"] if one[0] != at]
@@ -263,16 +263,15 @@ class Run:
             return due
         me = runtime.identity()
         if me != state["identity"]:
-            for at, zeros, bucket in self.history.between(state["closed"] - LAST_HOUR, state["closed"]):
-                due[at] = (zeros, bucket)
+            due.update(self.history.finished_since(int(self.now) - LAST_HOUR))
             state["identity"] = me
         kept = []
         for one in state["recent"]:
             at, finished, catalog, bucket, stage = one
-            second = self.now >= finished + SECOND_TIME or self.now < finished
-            if stage == 0 or second:
+            last = stage and not finished <= self.now < finished + SECOND_TIME
+            if not stage or last:
                 due[at] = (state["catalogs"][catalog], bucket)
-            if not second:
+            if not last:
                 kept.append([at, finished, catalog, bucket, 1])
         state["recent"] = kept
         return due

@@ -1,7 +1,7 @@
 """Finished intervals of the last days, one small file a day, for corrections, for sending again and for `replay`.
 
-A line is a JSON list: ["names", id, [names that send zeros]] or [start of the interval, id, bucket]. Of several records
-of one interval the last counts. The state holds each file's length: what stands beyond it is of a run that was cut off
+A line is a JSON list: ["names", id, [names that send zeros]] or [start of the interval, id, bucket, when it was
+finished]. Of several records of one interval the last counts. The state holds each file's length: what stands beyond it is of a run that was cut off
 before its state was saved, and is cut away by the next.
 """
 
@@ -48,12 +48,12 @@ class History:
             if os.stat(path).st_size > size:
                 os.truncate(path, size)
 
-    def append(self, at: int, catalog: str, names: list[str], bucket: Bucket) -> None:
-        """Note a finished interval; `catalog` names `names`."""
+    def append(self, at: int, catalog: str, names: list[str], bucket: Bucket, finished: int) -> None:
+        """Note an interval that was finished, or corrected, at the Unix time `finished`; `catalog` names `names`."""
         day = _day(at)
         lines = self._pending.setdefault(day, [])
         lines.append(leanjson.dumps(["names", catalog, names]))
-        lines.append(leanjson.dumps([at, catalog, bucket]))
+        lines.append(leanjson.dumps([at, catalog, bucket, finished]))
 
     def save(self) -> None:
         """Write what was noted, durably. Raises OSError."""
@@ -93,21 +93,30 @@ class History:
         for day in sorted(self.sizes):
             if not _day(since) <= day <= _day(max(since, until - 1)):
                 continue
-            found = {at: record for at, record in self._records(day) if since <= at < until}
+            found = {at: (names, bucket) for at, names, bucket, _ in self._records(day) if since <= at < until}
             for at in sorted(found):
                 yield (at, *found[at])
+
+    def finished_since(self, when: int) -> dict[int, tuple[list[str], Bucket]]:
+        """By interval, the last record of each that was finished or corrected at this Unix time or later."""
+        return {
+            at: (names, bucket)
+            for day in self.sizes
+            for at, names, bucket, finished in self._records(day)
+            if finished >= when
+        }
 
     def find(self, at: int) -> tuple[list[str], Bucket] | None:
         """The last record of one interval, or None."""
         day = _day(at)
         found = None
         if day in self.sizes:
-            for start, record in self._records(day):
+            for start, names, bucket, _ in self._records(day):
                 if start == at:
-                    found = record
+                    found = names, bucket
         return found
 
-    def _records(self, day: str) -> Iterator[tuple[int, tuple[list[str], Bucket]]]:
+    def _records(self, day: str) -> Iterator[tuple[int, list[str], Bucket, int]]:
         names: dict[str, list[str]] = {}
         try:
             with open(f"{self.folder}/{_PREFIX}{day}", "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
@@ -119,11 +128,10 @@ class History:
                 record: Any = leanjson.loads(line) if line else None
             except ValueError:
                 continue  # a damaged line costs itself alone
-            if isinstance(record, list) and len(record) == 3:
-                if record[0] == "names":
-                    names[record[1]] = record[2]
-                elif isinstance(record[0], int) and isinstance(record[2], dict):
-                    yield record[0], (names.get(record[1], []), record[2])
+            if isinstance(record, list) and len(record) == 3 and record[0] == "names":
+                names[record[1]] = record[2]
+            elif isinstance(record, list) and len(record) == 4 and isinstance(record[2], dict):
+                yield record[0], names.get(record[1], []), record[2], record[3]
 
 
 def catalog_id(names: list[str]) -> str:

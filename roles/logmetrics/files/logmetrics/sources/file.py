@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from .rotated import Reader
 
+    # By device and inode: the path to which a file belongs.
+    Known = dict[tuple[int, int], str]
+
 SIGNED = 256  # bytes of each signature
 CHUNK = 1 << 20
 SETTLED = 600  # seconds without a change after which the last, unended line of a rotated file counts as a line
@@ -133,10 +136,10 @@ class FileSource(Source):
         places: dict[str, Any] = cursor.setdefault("paths", {})
         first_look = not places
         found = self.paths()
-        known: set[tuple[int, int]] = set()
-        for place in places.values():
+        known: Known = {}
+        for path, place in places.items():
             for saved in ([place["live"]] if place["live"] else []) + place["old"]:
-                known.add((saved["dev"], saved["ino"]))
+                known[saved["dev"], saved["ino"]] = path
         report.at_end = True
         for path in [*places, *(path for path in found if path not in places)]:
             fresh = path not in places
@@ -157,7 +160,7 @@ class _Follower:
         self,
         path: str,
         place: dict[str, Any],
-        known: set[tuple[int, int]],
+        known: Known,
         line_max: int,
         clock: Callable[[], float],
         sink: Sink,
@@ -213,7 +216,7 @@ class _Follower:
         )
 
     def _adopt(self, stat: os.stat_result) -> Track:
-        self.known.add((stat.st_dev, stat.st_ino))
+        self.known[stat.st_dev, stat.st_ino] = self.path
         track = Track(self.path, stat)
         track.size = stat.st_size
         return track
@@ -284,9 +287,8 @@ class _Follower:
         """Files that were live and rotated away between two runs: unknown, last written after `since` (ns). How many."""
         found = 0
         tracks = [*not_these, *self.old, *([self.live] if self.live else [])]
-        elsewhere = self.known - {(track.dev, track.ino) for track in tracks}
         for path, stat in siblings(self.path):
-            if (stat.st_dev, stat.st_ino) in elsewhere or stat.st_mtime_ns < since:
+            if self.known.get((stat.st_dev, stat.st_ino), self.path) != self.path or stat.st_mtime_ns < since:
                 continue
             try:
                 reader = open_reader(path)
@@ -300,7 +302,7 @@ class _Follower:
             finally:
                 reader.close()
             track = Track(path, stat)
-            self.known.add((stat.st_dev, stat.st_ino))
+            self.known[stat.st_dev, stat.st_ino] = self.path
             self.old.append(track)
             found += 1
         return found
@@ -435,7 +437,7 @@ class _Follower:
                 continue
             finally:
                 reader.close()
-            self.known.add((stat.st_dev, stat.st_ino))
+            self.known[stat.st_dev, stat.st_ino] = self.path
             return copy
         return None
 
@@ -547,7 +549,7 @@ def _already_rotated(path: str) -> list[dict[str, Any]]:
     return found
 
 
-def _known_inode(path: str, known: set[tuple[int, int]]) -> bool:
+def _known_inode(path: str, known: Known) -> bool:
     try:
         stat = os.stat(path)
     except OSError:

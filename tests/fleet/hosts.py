@@ -7,7 +7,6 @@ import io
 import os
 import resource
 import shutil
-import socket
 import subprocess
 import tarfile
 import time
@@ -42,7 +41,7 @@ class Plan:
 
 
 def up(fleet: Fleet, mirror: bool = True) -> None:
-    """Start what is not running yet and wait until every host is `running` and answers on ssh.
+    """Start what is not running yet and wait until every host is `running`.
 
     A host whose image, keys or settings have changed is made anew. Without `mirror` the artifacts are neither built
     nor served, and the mirror host is left out.
@@ -152,10 +151,13 @@ def system_state(host: Host) -> str:
 
 
 def wait_running(host: Host) -> None:
-    """Wait until systemd says `running` and ssh answers; FleetError with the failed units, or with the last state."""
+    """Wait until systemd says `running`, by which sshd listens too (its unit is Type=notify).
+
+    FleetError with the failed units, or with the last state where the host takes too long.
+    """
     deadline = time.monotonic() + BOOT_SECONDS
     state = system_state(host)
-    while state != RUNNING or not ssh_answers(host):
+    while state != RUNNING:
         if state == "degraded":
             units = execute(host, "systemctl", "list-units", "--failed", "--plain", "--no-legend").splitlines()
             raise FleetError(f"host {host.name} is degraded; failed: {', '.join(line.split()[0] for line in units)}")
@@ -165,15 +167,6 @@ def wait_running(host: Host) -> None:
             )
         time.sleep(0.2)
         state = system_state(host)
-
-
-def ssh_answers(host: Host) -> bool:
-    """Whether sshd shows its banner on the host's address."""
-    try:
-        with socket.create_connection((host.address, 22), timeout=2) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
 
 
 def execute(host: Host, *words: str, stdin: str | None = None) -> str:

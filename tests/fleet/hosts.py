@@ -47,12 +47,14 @@ def up(fleet: Fleet, mirror: bool = True) -> None:
     nor served, and the mirror host is left out.
     """
     packages.ensure()
+    with lock("fleet"):  # what can be refused is refused before anything is built
+        namespace.ensure()
+        network.ensure(fleet)
     served = artifacts.mirror_root() if mirror and any(host.overlay == MIRROR for host in fleet.hosts) else None
     wanted = [host for host in fleet.hosts if served or host.overlay != MIRROR]
     with lock("fleet"):
-        namespace.ensure()
+        namespace.ensure()  # again: the last of other fleets may have gone meanwhile, and the namespace with it
         images.ensure({host.recipe.name: host.recipe for host in wanted}.values())
-        network.ensure(fleet)
         fleet.control_dir.mkdir(parents=True, exist_ok=True)
         keys.write_known_hosts(fleet)
         there = containers(fleet)

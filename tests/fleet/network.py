@@ -32,7 +32,8 @@ def ensure(fleet: Fleet) -> None:
         if interface != own and network.overlaps(Network(fleet.subnet)):
             raise FleetError(
                 f"fleet {fleet.name} needs {fleet.subnet}, but {interface} of this machine has {network}: "
-                f"take that interface down, or change the subnet in tests/fleet/fleets.py and the inventory"
+                f"is the fleet up from elsewhere (there: fleet down {fleet.name})? "
+                f"Else change the addresses in tests/fleet/fleets.py and in its inventory"
             )
     if own:
         return

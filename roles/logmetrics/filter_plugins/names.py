@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 
+PREFIX = "logmetrics_"  # common to all, so it says nothing on how near two names are
 GRAPHITE_NODE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def misspelt(names: list[str], known: list[str]) -> list[str]:
     """One line for each name that is no variable of the role."""
     lines = []
+    tails = [name[len(PREFIX) :] for name in known]
     for name in sorted(set(names) - set(known)):
-        near = difflib.get_close_matches(name, known, n=1)
-        advice = f"did you mean {near[0]}?" if near else "see the README's table, or remove it"
+        near = difflib.get_close_matches(name[len(PREFIX) :], tails, n=1)
+        advice = f"did you mean {PREFIX}{near[0]}?" if near else "see the README's table, or remove it"
         lines.append(f"{name}: there is no such variable; {advice}")
     return lines
 
@@ -24,7 +26,11 @@ def config_source(source: str) -> dict[str, str]:
 
 
 def host_name_faults(names: dict[str, str], host: str) -> list[str]:
-    """Lines on one host's name in Graphite; `names` is inventory host -> logmetrics_host, for the whole inventory."""
+    """Lines on one host's name in Graphite.
+
+    `names` is inventory host -> logmetrics_host over the whole inventory, empty where the role's default applies.
+    """
+    names = {host: name or host.replace(".", "_") for host, name in names.items()}
     name = names[host]
     if not GRAPHITE_NODE.fullmatch(name):
         return [f"logmetrics_host {name!r} is no single node of a Graphite path; use letters, digits, _ and -"]

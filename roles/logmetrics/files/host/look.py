@@ -133,7 +133,7 @@ def process_start(pid: int) -> float:
 def look_at_process(pid: int) -> Dict[str, Any]:
     """Program, start and groups of a service's main process; empty where it has just ended."""
     try:
-        groups = re.findall(r"^Groups:\s*(.*)$", proc(pid, "status"), re.MULTILINE)[0].split()
+        groups = re.findall(r"^Groups:[ \t]*(.*)$", proc(pid, "status"), re.MULTILINE)[0].split()
         return {
             "exe": os.readlink(f"/proc/{pid}/exe"),
             "start": process_start(pid),

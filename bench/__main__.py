@@ -1,0 +1,129 @@
+"""`make bench`: the engine beside its peers; writes docs/proof/bench.md when everything was run at full size."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from fleet import proof
+from fleet.cache import cache_dir, lock
+from fleet.progress import FleetError, say
+
+from bench import scenarios, throughput
+from bench.engine import Ours, Parser
+from bench.measure import Spawner
+from bench.peers import agents, plain
+from bench.peers.base import Peer
+from bench.report import Report
+from bench.rules import COUNTS
+
+SIZE = 300  # MB a file
+LARGE = 20 / 3  # the long backlog by that size: 2 GB
+ROUNDS = 3
+MINUTES = 15
+SCENARIOS = ("throughput", "growth", "minutes", "backlog", "howto")
+PEERS: tuple[type[Peer], ...] = (
+    *(plain.Mtail, plain.NestedMtail, agents.Promtail, agents.Telegraf, plain.Pygtail, plain.Re2Set, plain.Ripgrep),
+    plain.HowTo,
+)
+# Debian 12 and later write RFC 3339 stamps, Debian 11 RFC 3164: on the second form the marks alone are measured.
+FORMS = {"rfc3339": {peer.key for peer in PEERS}, "rfc3164": {"mtail", "ripgrep"}}
+QUICK = (("sparse", 100, "rfc3339"), ("dense", 4, "rfc3164"))
+QUICK_PEERS = {"mtail", "re2-set"}
+QUICK_SIZE = 10
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="20 MB, two peers, counts alone are judged (make test)")
+    parser.add_argument("--size", type=int, default=SIZE, metavar="MB", help="size of a file (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each is measured (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=int, default=MINUTES, help="real minutes of single runs (default: %(default)s)"
+    )
+    known = [peer.key for peer in PEERS]
+    parser.add_argument(
+        "--peers", nargs="*", default=known, choices=known, metavar="PEER", help=f"of {', '.join(known)}"
+    )
+    parser.add_argument("--only", nargs="+", default=SCENARIOS, choices=SCENARIOS, help="these scenarios alone")
+    parser.add_argument("--rules", nargs="+", type=int, default=COUNTS, choices=COUNTS, help="these rule sets alone")
+    return parser.parse_args(argv)
+
+
+class Bench:
+    """One run of the benchmark in a scratch directory."""
+
+    def __init__(self, args: argparse.Namespace, scratch: Path) -> None:
+        self.args = args
+        self.plan = throughput.Plan(args.size * 1_000_000, args.rounds, scratch)
+        self.parser = Parser(scratch)
+        self.peers: list[Peer] = [Ours(self.parser), *(peer() for peer in PEERS if peer.key in args.peers)]
+        self.report = Report(self.peers, {peer.key: peer.version() for peer in self.peers})
+
+    def stage(self, name: str) -> bool:
+        """Whether the scenario is wanted; notes the machine's load as it begins."""
+        if name in self.args.only:
+            self.report.loads.append(os.getloadavg()[0])
+            say(f"{name} (load {self.report.loads[-1]:.1f})")
+        return name in self.args.only
+
+    def throughput(self, spawner: Spawner, density: str, count: int, form: str) -> None:
+        """One file, all programs that are measured on its form."""
+        chosen = [peer for peer in self.peers if isinstance(peer, Ours) or peer.key in FORMS[form]]
+        self.report.cells.append(throughput.measure(self.plan, spawner, chosen, density, count, form))
+
+    def run(self) -> Report:
+        """All that is wanted."""
+        args, plan, report = self.args, self.plan, self.report
+        with Spawner(plan.scratch) as spawner:
+            if self.stage("throughput"):
+                for form in FORMS:
+                    for density in ("sparse", "dense"):
+                        for count in args.rules:
+                            self.throughput(spawner, density, count, form)
+            if self.stage("growth"):
+                report.growths = [scenarios.growth(plan, self.parser, spawner, one) for one in ("sparse", "dense")]
+            if self.stage("minutes"):
+                report.minutes = scenarios.minutes(plan, self.parser, args.minutes)
+            if self.stage("backlog"):
+                report.backlogs = scenarios.backlogs(plan, self.parser, spawner, int(plan.size * LARGE))
+            if self.stage("howto"):
+                report.hours = [scenarios.howto_hour(plan, spawner, share) for share in (1.0, 0.1)]
+        return report
+
+    def quick(self) -> Report:
+        """Two small files."""
+        with Spawner(self.plan.scratch) as spawner:
+            self.report.loads.append(os.getloadavg()[0])
+            for density, count, form in QUICK:
+                cell = throughput.measure(self.plan, spawner, self.peers, density, count, form)
+                self.report.cells.append(cell)
+        return self.report
+
+
+def main(argv: list[str]) -> int:
+    """0 where all counts are right, 1 where they are not; how fast it was decides nothing."""
+    args = arguments(argv)
+    whole = args == arguments([])
+    if args.quick:
+        args.size, args.rounds, args.peers = QUICK_SIZE, 1, QUICK_PEERS
+    home = cache_dir() / "bench"
+    home.mkdir(parents=True, exist_ok=True)
+    with lock("bench-run"), tempfile.TemporaryDirectory(dir=home, prefix="run-") as scratch:
+        bench = Bench(args, Path(scratch))
+        report = bench.quick() if args.quick else bench.run()
+    print(f"{report.verdict()}\n\n{report.text()}")
+    if whole:
+        proof.write("bench", "make bench", report.verdict(), report.text())
+    return 1 if report.wrong_counts() else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except FleetError as problem:
+        sys.exit(f"bench: {problem}")

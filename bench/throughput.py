@@ -1,0 +1,130 @@
+"""Each program on the same files, one after the other on one core, round by round; the best round counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleet.progress import say
+
+from bench.corpus import Corpus, Writer, start_for
+from bench.measure import Spawner
+from bench.peers.base import Job, Peer, Result
+from bench.rules import Rule, compile_rules
+
+SAMPLE = 10_000_000  # bytes; a program that would take too long for the whole file is measured on this much
+TOO_LONG = 240.0  # seconds of CPU that one run may take
+ENOUGH = 60.0  # seconds of CPU after which a program needs no further round: it has averaged its own noise
+
+
+@dataclass
+class Measured:
+    """One program on one file."""
+
+    peer: Peer
+    size: int
+    results: list[Result] = field(default_factory=list)
+    sampled: bool = False  # the file was too long for it
+
+    @property
+    def best(self) -> Result:
+        """The run with the least CPU time: what disturbs a run on a shared machine only ever adds to it."""
+        return min(self.results, key=lambda result: result.usage.cpu)
+
+    @property
+    def rate(self) -> float:
+        """MB (10^6 bytes) a second of CPU time."""
+        return self.size / 1e6 / self.best.usage.cpu
+
+    @property
+    def spread(self) -> float:
+        """By how much the slowest run took longer than the best, as a share."""
+        return max(result.usage.cpu for result in self.results) / self.best.usage.cpu - 1
+
+    @property
+    def peak(self) -> int:
+        """The highest peak RSS of all runs, bytes."""
+        return max(result.usage.peak for result in self.results)
+
+    @property
+    def equal(self) -> bool:
+        """Whether every run counted what it must."""
+        return all(result.equal for result in self.results)
+
+
+@dataclass
+class Cell:
+    """All programs on one file with one rule set."""
+
+    density: str
+    rules: int
+    form: str
+    size: int
+    lines: int
+    counted: int  # what an exact counter counts in the file
+    first_only: int  # what one counts that gives a line to its first rule alone
+    measured: dict[str, Measured]
+
+    def rate(self, key: str) -> float | None:
+        """MB/s of a program, None where it was not measured."""
+        return self.measured[key].rate if key in self.measured else None
+
+    def ratio(self, key: str, other: str) -> float | None:
+        """How many times as fast as another program."""
+        one, two = self.rate(key), self.rate(other)
+        return one / two if one and two else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: bytes of a file, rounds, and the directory to work in."""
+
+    size: int
+    rounds: int
+    scratch: Path
+
+
+def write(plan: Plan, rules: list[Rule], density: str, form: str, size: int, name: str) -> Corpus:
+    """A new file of that size that ends an hour or two ago."""
+    corpus = Writer(rules, density, form).write(plan.scratch / name, size, start_for(size))
+    matching = f"{corpus.matching_lines(rules) / corpus.lines:.1%} match"
+    extent = f"{corpus.size / 1e6:.0f} MB, {corpus.lines} lines"
+    say(f"{name}: {extent}, {matching} ({density}, {form}, {len(rules)} rules)")
+    return corpus
+
+
+def measure(plan: Plan, spawner: Spawner, peers: Sequence[Peer], density: str, count: int, form: str) -> Cell:
+    """All these programs on one new file; the file is removed afterwards."""
+    rules_json = plan.scratch / f"rules-{count}.json"
+    rules = compile_rules(count, rules_json)
+    corpus = write(plan, rules, density, form, plan.size, "bench.log")
+    job = Job(corpus, rules, rules_json, plan.scratch)
+    table = {peer.key: Measured(peer, corpus.size) for peer in peers}
+    if plan.size > 2 * SAMPLE:
+        small = write(plan, rules, density, form, SAMPLE, "sample.log")
+        for measured in table.values():
+            result = measured.peer.run(spawner, Job(small, rules, rules_json, plan.scratch))
+            if result.usage.cpu / small.size * corpus.size > TOO_LONG or not result.equal:
+                measured.results, measured.size, measured.sampled = [result], small.size, True
+            tell(measured, result, small.size)
+        small.path.unlink()
+    for number in range(plan.rounds):
+        for measured in table.values():
+            spent = sum(result.usage.cpu for result in measured.results)
+            if measured.sampled or (number and spent > ENOUGH):
+                continue
+            result = measured.peer.run(spawner, job)
+            measured.results.append(result)
+            tell(measured, result, corpus.size)
+    first_only = sum(corpus.first_match_totals(rules).values())
+    corpus.path.unlink()
+    counted = sum(corpus.totals(rules).values())
+    return Cell(density, count, form, corpus.size, corpus.lines, counted, first_only, table)
+
+
+def tell(measured: Measured, result: Result, size: int) -> None:
+    """One line of progress, with the difference where the counts are wrong."""
+    verdict = "counts equal" if result.equal else f"COUNTS DIFFER: {result.differences()}"
+    rate = size / 1e6 / result.usage.cpu
+    say(f"  {measured.peer.key}: {rate:.1f} MB/s, {result.usage.cpu:.2f} s of CPU, {verdict}")

@@ -166,13 +166,15 @@ def test_nothing_is_written_where_a_rule_could_not_work(packs: Path, capsys: pyt
     assert sorted(file.name for file in packs.iterdir()) == ["alpha.yml", "beta.yml", "rules.json"]
 
 
-def test_two_packs_with_one_series_are_refused(packs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_types_in_one_series_are_refused(packs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = packs / "beta.yml"
-    path.write_text(path.read_text().replace("logs.beta", "logs.alpha"))
+    path.write_text(
+        path.read_text().replace("logs.beta", "logs.alpha").replace("'^Failed '", "'^F(?P<value>[0-9])'\n    type: sum")
+    )
     assert main(["alpha", "beta", "--packs-dir", str(packs)]) == 1
     assert capsys.readouterr().err == (
-        f"{path}:2:13: LM401 logs.alpha.failed is also written by the rule at {packs}/alpha.yml:2:13; "
-        "give it another path, or join both regexes with a|b in one rule\n"
+        f"{path}:2:13: LM404 logs.alpha.failed is also written by the rule at {packs}/alpha.yml:2:13, "
+        "and a counter and a sum cannot be one series; give it another path\n"
     )
 
 

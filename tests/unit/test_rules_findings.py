@@ -621,7 +621,8 @@ BETWEEN_CASES = {
     "one series twice": (
         match("'^Failed '") + rule("metric: logs.x\nprogram: sshd\nmatch: '^Failed p'"),
         [
-            "p.yml:10:13: LM401 logs.x is also written by the rule at p.yml:2:13; "
+            "p.yml:10:13: LM401 logs.x is also written by the rule at p.yml:2:13, "
+            "so that a line that both match counts twice; "
             "give it another path, or join both regexes with a|b in one rule"
         ],
     ),
@@ -629,8 +630,8 @@ BETWEEN_CASES = {
         family("logs.x.count", "'^Failed '", "")
         + rule(f"metric: logs.x\nprogram: sshd\nmatch: {TIMING}\ntype: timing"),
         [
-            "p.yml:10:13: LM401 logs.x.count is also written by the rule at p.yml:2:13; "
-            "give it another path, or join both regexes with a|b in one rule"
+            "p.yml:10:13: LM404 logs.x.count is also written by the rule at p.yml:2:13, "
+            "and a counter and a timing cannot be one series; give it another path"
         ],
     ),
     "a family over a rule": (

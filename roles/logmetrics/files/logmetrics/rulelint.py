@@ -54,9 +54,10 @@ CODES = {
     "LM306": Code("A group in the path that a match may leave unset"),
     "LM307": Code("The value can be no number"),
     "LM308": Code("A named group that nothing uses"),
-    "LM401": Code("Two rules write one series", fatal=True),
+    "LM401": Code("Two rules write one series"),
     "LM402": Code("A family can write another rule's series"),
     "LM403": Code("A metric among the parser's own"),
+    "LM404": Code("Two rules of different types write one series", fatal=True),
     "LM501": Code("Any program can write the line (no program)"),
     "LM502": Code("The regex is not anchored"),
     "LM503": Code("A program that is no syslog tag"),
@@ -80,6 +81,7 @@ COMMON_TAGS = (
     "apache2",
     "apt",
     "auditd",
+    "chpasswd",
     "chronyd",
     "containerd",
     "cron",
@@ -92,7 +94,9 @@ COMMON_TAGS = (
     "dovecot",
     "fail2ban.filter",
     "fail2ban.actions",
+    "gpasswd",
     "groupadd",
+    "groupdel",
     "haproxy",
     "httpd",
     "kernel",
@@ -356,14 +360,20 @@ def _between(rules: Sequence[Rule]) -> Iterator[Finding]:
         for series in rule.series():
             skeleton = PLACEHOLDER.sub("{}", series)
             earlier = first.setdefault(skeleton, rule)
-            if earlier is not rule:
+            if earlier is rule:
+                continue
+            also = f"{series} is also written by the rule at {earlier.place('metric')}"
+            if earlier.type != rule.type or rule.type == "gauge":
+                what = f"{also}, and a {earlier.type} and a {rule.type} cannot be one series"
+                yield Finding(rule.place("metric"), "LM404", what, "give it another path")
+            else:
                 yield Finding(
                     rule.place("metric"),
                     "LM401",
-                    f"{series} is also written by the rule at {earlier.place('metric')}",
+                    f"{also}, so that a line that both match counts twice",
                     "give it another path, or join both regexes with a|b in one rule",
                 )
-                break
+            break
         if any(rule.metric == own or rule.metric.startswith(own + ".") for own in _OWN):
             yield Finding(
                 rule.place("metric"),

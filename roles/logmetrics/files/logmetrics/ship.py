@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .config import Config
+    from .config import Loki as LokiSettings
     from .loki import Client, Value
     from .sources.base import Entry
 
@@ -137,13 +138,22 @@ class Shipper(Sink):
 
 
 def _run(settings: Config, write: Callable[[bytes], None], clock: Callable[[], float]) -> list[str]:
-    now = clock()
     if settings.loki is None:
         raise Fault(
             f'{settings.path}: has no "loki", so there is nowhere to ship to; set it, or remove the ship command'
         )
     store = Store(settings.state_dir, VERB)
     store.lock()
+    try:
+        return _ship(settings, settings.loki, store, write, clock)
+    finally:
+        store.unlock()
+
+
+def _ship(
+    settings: Config, loki: LokiSettings, store: Store, write: Callable[[bytes], None], clock: Callable[[], float]
+) -> list[str]:
+    now = clock()
     state, which = store.load()
     lost = lost_bytes = lag = 0
     faults: list[str] = []
@@ -151,7 +161,7 @@ def _run(settings: Config, write: Callable[[bytes], None], clock: Callable[[], f
         lost += which == DAMAGED
         state = _begin(settings, faults, beginning=which == FRESH and settings.start == "beginning")
     budget = Budget(min(settings.run_budget, LONGEST))
-    all_sources = runtime.sources(settings, settings.loki.max_line, clock)
+    all_sources = runtime.sources(settings, loki.max_line, clock)
     carried: dict[str, int] = {}
     shipper = Shipper(settings, now, carried)
     for number, source in enumerate(all_sources):
@@ -175,9 +185,6 @@ def _run(settings: Config, write: Callable[[bytes], None], clock: Callable[[], f
     faults += shipper.faults
     for key, value in (("lost", lost), ("lost_bytes", lost_bytes), ("rejected", shipper.rejected)):
         state[key] = state.get(key, 0) + value
-    state["ran"] = int(now)
-    store.prepare(state)
-    store.commit()
     measured = {
         "lines": shipper.lines_sent,
         "bytes": shipper.bytes_sent,
@@ -186,8 +193,26 @@ def _run(settings: Config, write: Callable[[bytes], None], clock: Callable[[], f
         "lag_bytes": lag,
         "lost": lost,
     }
-    write("".join(f"logs.ship.{name} {value} {int(now)}\n" for name, value in measured.items()).encode())
+    at, totals = _of_interval(state, measured, int(now), settings.interval)
+    state["ran"] = int(now)
+    store.prepare(state)
+    store.commit()
+    write("".join(f"logs.ship.{name} {value} {at}\n" for name, value in totals.items()).encode())
     return faults
+
+
+def _of_interval(
+    state: dict[str, Any], measured: dict[str, int], now: int, interval: int
+) -> tuple[int, dict[str, int]]:
+    """(start of the present interval, its numbers so far): several runs share a slot of the store, which keeps the last.
+
+    What a run measured is added to what the runs before it in this interval did; how far it lags is a state, not a sum.
+    """
+    at = now // interval * interval
+    before = state["totals"] if state.get("totals_at") == at else {}
+    totals = {name: value + (before.get(name, 0) if name != "lag_bytes" else 0) for name, value in measured.items()}
+    state["totals_at"], state["totals"] = at, totals
+    return at, totals
 
 
 def _begin(settings: Config, faults: list[str], beginning: bool) -> dict[str, Any]:

@@ -212,3 +212,26 @@ def test_logql_for_grafana_names_host_and_interval(packs: Path, capsys: pytest.C
     (query,) = json.loads(capsys.readouterr().out).values()
     assert query.startswith('sum(count_over_time({job="logmetrics", host="$host"} ')
     assert query.endswith(" [30s]))")
+
+
+def test_rules_of_one_series_are_added_up_in_logql(packs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = packs / "beta.yml"
+    path.write_text(path.read_text().replace("logs.beta", "logs.alpha"))
+    assert main(["alpha", "beta", "--packs-dir", str(packs), "--logql"]) == 0
+    (query,) = json.loads(capsys.readouterr().out).values()
+    first, second = query.split(" + ")
+    assert "program=~`alpha`" in first
+    assert "program=~`beta`" in second
+    assert first.endswith(" or vector(0))")
+
+
+def test_a_timing_has_a_query_for_each_part(packs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = packs / "alpha.yml"
+    path.write_text(path.read_text().replace("'^Failed '", "'^took (?P<value>[0-9.]+) '\n    type: timing"))
+    assert main(["alpha", "--packs-dir", str(packs), "--logql"]) == 0
+    queries = json.loads(capsys.readouterr().out)
+    assert sorted(queries) == [
+        f"logs.alpha.failed.{part}" for part in ("count", "max", "mean", "min", "p50", "p95", "p99")
+    ]
+    assert "unwrap" not in queries["logs.alpha.failed.count"]
+    assert queries["logs.alpha.failed.p95"].startswith("quantile_over_time(0.95, {")

@@ -45,7 +45,7 @@ def queries(rule: Rule, host: str = "", window: str = "1m") -> dict[str, str]:
         return {rule.metric: f"sum(sum_over_time({numbers} [{window}]))"}
     if rule.type == "gauge":
         return {rule.metric: f"max(last_over_time({numbers} [{window}]))"}
-    found = {f"{rule.metric}.count": f"sum(count_over_time({numbers} [{window}]))"}
+    found = {f"{rule.metric}.count": f"sum(count_over_time({lines} [{window}]))"}
     for part, (outer, inner) in _TIMING.items():
         call = inner if inner.endswith(", ") else inner + "("
         query = f"{call}{numbers} [{window}]) by ()"
@@ -54,11 +54,16 @@ def queries(rule: Rule, host: str = "", window: str = "1m") -> dict[str, str]:
 
 
 def document(rules: Iterable[Rule], host: str = "", window: str = "1m") -> dict[str, str]:
-    """All queries by series, sorted."""
-    found: dict[str, str] = {}
+    """All queries by series, sorted; rules that write one series are added up."""
+    found: dict[str, list[str]] = {}
     for rule in rules:
-        found.update(queries(rule, host, window))
-    return dict(sorted(found.items()))
+        for series, query in queries(rule, host, window).items():
+            found.setdefault(series, []).append(query)
+    # A sum over no line is no number in LogQL, and nothing can be added to it.
+    return {
+        series: own[0] if len(own) == 1 else " + ".join(f"({query} or vector(0))" for query in own)
+        for series, own in sorted(found.items())
+    }
 
 
 def quote(text: str) -> str:

@@ -259,6 +259,7 @@ def file_seen(content: str, **other: Any) -> dict[str, Any]:
 
 WANTED: dict[str, Any] = {
     "download": "controller",
+    "found": False,
     "users": [{"name": "loki", "groups": []}, {"name": "telegraf", "groups": ["adm"]}],
     "directories": [{"path": "/d", "owner": "root", "group": "root", "mode": "0755"}],
     "files": [{"path": "/f", "owner": "root", "group": "root", "mode": "0644", "content": "new\n"}],
@@ -320,3 +321,13 @@ def test_what_the_controller_must_fetch_is_what_hosts_lack() -> None:
     host = changed(HOST, "trees|/t|archive", None)
     assert PLAN(WANTED, host)["fetch"] == [{"url": "http://m/t", "source": "/cache/t", "sha256": "abc"}]
     assert PLAN({**WANTED, "download": "host"}, host)["fetch"] == []
+
+
+@pytest.mark.parametrize(("found", "disk", "noted"), [(True, False, True), (True, True, False), (False, False, False)])
+def test_what_a_found_telegraf_lacks_is_noted_where_something_changes(found: bool, disk: bool, noted: bool) -> None:
+    wanted = {**WANTED, "found": found}
+    services = {**HOST["services"], "telegraf.service": {"disk": disk}}
+    assert PLAN(wanted, {**HOST, "services": services})["lines"] == []
+    (line, *notes) = PLAN(wanted, changed({**HOST, "services": services}, "paths|/d|mode", "0700"))["lines"]
+    assert line == "directories: /d"
+    assert [note[:30] for note in notes] == (["note: the Telegraf found here "] if noted else [])

@@ -95,14 +95,16 @@ def test_a_source_that_cannot_be_read_is_told_with_the_reason(tmp_path: Path) ->
         assert LOOK.unreadable([str(tmp_path / "a.log"), str(locked)], None) == {str(locked): "Permission denied"}
 
 
-def test_lines_are_counted_from_the_files_end_on(tmp_path: Path) -> None:
+def test_a_file_is_watched_from_its_end_on(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("mark\nmark\n")
+    log.write_text("before\n")
     watch = LOOK.FileWatch(log)
-    assert watch.count("mark") == 0
+    assert watch.added() == ""
     with log.open("a") as file:
-        file.write("x mark\nmark\n")
-    assert watch.count("mark") == 2
+        file.write("after\n")
+    assert watch.added() == "after\n"
+    log.unlink()
+    assert watch.added() == ""
 
 
 def test_auto_is_resolved_and_a_list_is_kept() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 def plan(wanted: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     """What is to be done on a host.
 
-    `wanted`: download (controller, host), users (name, groups), directories (path, owner, group, mode), files (the
-    same and content), links (path, target), trees (dest, url, source, sha256), services (unit, program or None, user,
-    groups, reads: paths).
+    `wanted`: download (controller, host), found (whether Telegraf is), users (name, groups), directories (path, owner,
+    group, mode), files (the same and content), links (path, target), trees (dest, url, source, sha256), services (unit,
+    program or None, user, groups, reads: paths).
     Returns those that differ: names of users, paths of directories, files, links, trees; service -> reasons to restart;
     `lines` for people; `due`: whether there is anything; `fetch`: what the controller must download.
     """
@@ -38,6 +38,11 @@ def plan(wanted: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     todo["lines"] = [f"{kind}: {', '.join(todo[kind])}" for kind in todo if kind != "services" and todo[kind]]
     todo["lines"] += [f"restart {unit}: {'; '.join(why)}" for unit, why in todo["services"].items()]
     todo["due"] = bool(todo["lines"])
+    if todo["due"] and wanted["found"] and not seen["services"]["telegraf.service"]["disk"]:
+        todo["lines"].append(
+            "note: the Telegraf found here holds unsent points in memory alone, a restart during an outage of Graphite "
+            "loses them; set buffer_strategy and metric_buffer_limit in its [agent]"
+        )
     todo["fetch"] = fetch
     return todo
 

@@ -177,6 +177,13 @@ def version_of(program: str) -> str:
     return found.group(1) if found else ""
 
 
+def buffers_on_disk(folder: Path) -> bool:
+    """Whether a Telegraf whose configuration is in a folder keeps unsent points on disk."""
+    files = [folder / "telegraf.conf", *(folder / "telegraf.d").glob("*.conf")]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file()]
+    return any(re.search(r"^\s*buffer_strategy\s*=\s*[\"']disk", text, re.MULTILINE) for text in texts)
+
+
 def listeners(ports: List[int]) -> Dict[str, str]:
     """Who listens on these TCP ports of 127.0.0.1 or of all addresses: port -> unit, or program (proc(5), net/tcp)."""
     inodes: Dict[str, int] = {}
@@ -251,31 +258,31 @@ def expand(source: str) -> List[Path]:
 
 
 class FileWatch:
-    """Counts probe lines that arrive in a file from now on."""
+    """What is written to a file from now on."""
 
     def __init__(self, path: Path) -> None:
         """Remember where the file ends."""
         self.path = str(path)
         self.size = path.stat().st_size
 
-    def count(self, mark: str) -> int:
-        """Times that a text stands in what was added."""
+    def added(self) -> str:
+        """What was added; empty where the file cannot be read any more."""
         try:
             with Path(self.path).open("rb") as file:
                 file.seek(self.size)
-                return file.read().count(mark.encode())
+                return file.read().decode("utf-8", "replace")
         except OSError:
-            return 0
+            return ""
 
 
 class JournalWatch:
-    """Counts probe lines in the journal."""
+    """The journal's probe lines."""
 
     path = "journal"
 
-    def count(self, mark: str) -> int:
-        """Times that a text stands in the last minutes' probe lines."""
-        return run(["journalctl", "-q", "-o", "cat", "-t", PROBE_TAG, "--since=-5min"]).count(mark)
+    def added(self) -> str:
+        """Those of the last minutes."""
+        return run(["journalctl", "-q", "-o", "cat", "-t", PROBE_TAG, "--since=-5min"])
 
 
 def probe(sources: List[str], facilities: List[str]) -> Dict[str, Dict[str, int]]:
@@ -295,8 +302,10 @@ def probe(sources: List[str], facilities: List[str]) -> Dict[str, Dict[str, int]
     syslog.closelog()
 
     def arrived() -> Dict[str, Dict[str, int]]:
-        counts = {f: {w.path: w.count(mark) for w in watches} for f, mark in marks.items()}
-        return {f: {path: n for path, n in by.items() if n} for f, by in counts.items()}
+        texts = {watch.path: watch.added() for watch in watches}
+        return {
+            f: {path: text.count(mark) for path, text in texts.items() if mark in text} for f, mark in marks.items()
+        }
 
     deadline = time.monotonic() + PROBE_PATIENCE
     while watches and not all(arrived().values()) and time.monotonic() < deadline:
@@ -368,8 +377,9 @@ def look_at_sources(wanted: Dict[str, Any], account: Optional[Dict[str, Any]]) -
 def main(argument: str) -> int:
     """Print what is found.
 
-    Argument (JSON): now (controller's Unix time), telegraf (unit), telegraf_user (the role's own), services, users,
-    paths, trees (folders that unpack.py makes), schema (Loki's config), ports, space (paths), sources, facilities.
+    Argument (JSON): now (controller's Unix time), telegraf (unit), telegraf_user (the role's own), telegraf_folder (its
+    configuration), services, users, paths, trees (folders that unpack.py makes), schema (Loki's config), ports, space
+    (paths), sources, facilities.
     Always ends with 0.
     """
     wanted = json.loads(argument)
@@ -385,6 +395,7 @@ def main(argument: str) -> int:
         services = {unit: look_at_service(unit) for unit in wanted["services"]}
         telegraf = services[wanted["telegraf"]]
         telegraf["version"] = version_of(telegraf["program"])
+        telegraf["disk"] = buffers_on_disk(Path(wanted["telegraf_folder"]))
         users = {name: look_at_user(name) for name in set(wanted["users"]) | {telegraf["user"]}}
         reader = telegraf["user"] if telegraf["there"] and not telegraf["ours"] else wanted["telegraf_user"]
         found.update(

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from role.scripts import ROLE, load
 
 BUNDLE = load("files/controller/bundle.py")

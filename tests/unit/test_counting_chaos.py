@@ -1,19 +1,18 @@
-"""Random schedules of writing, rotating, running and dying: what the store holds is what was written, minute by minute."""
+"""Random schedules of writing, rotating, running and dying: what the store holds is what was written, by minute."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from world import World
 
-Step = Tuple[Any, ...]
+Step = tuple[Any, ...]
 
 WRITES = st.one_of(
     st.tuples(st.just("write"), st.integers(1, 12)),

@@ -18,7 +18,7 @@ START = 1_795_000_020  # an interval's start
 class Receiver(BaseHTTPRequestHandler):
     """Takes every push, as Loki does."""
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(204)
         self.end_headers()

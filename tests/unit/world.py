@@ -1,8 +1,8 @@
 """A host in miniature for the parser's tests: a writer, its rotation, a disk that can crash, Telegraf, and the store.
 
-Real files and the parser's real code; what is simulated is time, the disk's cache (what was not fsynced may be gone after
-a power cut), a process killed between any two system calls, and a store in which the last write to a slot wins, as in
-whisper. The world counts what it writes, by minute, and never looks into a log for that.
+Real files and the parser's real code; what is simulated is time, the disk's cache (what was not fsynced may be gone
+after a power cut), a process killed between any two system calls, and a store in which the last write to a slot wins, as
+in whisper. The world counts what it writes, by minute, and never looks into a log for that.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import lzma
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any
 
 from logmetrics import config, count, leanjson, runtime
 from logmetrics.errors import Fault
@@ -35,18 +36,18 @@ class Killed(BaseException):
 
 
 class Disk:
-    """Stands in for `os` in the modules of the parser: counts calls, kills at one of them, remembers what is durable."""
+    """Stands in for `os` in the modules of the parser: counts calls, kills at one, remembers what is durable."""
 
     MUTATING = ("open", "write", "pwrite", "fsync", "rename", "unlink", "truncate", "ftruncate")
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
         self.calls = 0
-        self.kill_at: Optional[int] = None
+        self.kill_at: int | None = None
         self.full = False
-        self.content: Dict[int, bytes] = {}  # durable content by inode
-        self.entries: Dict[str, int] = {}  # durable names
-        self.real: Dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in self.MUTATING}
+        self.content: dict[int, bytes] = {}  # durable content by inode
+        self.entries: dict[str, int] = {}  # durable names
+        self.real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in self.MUTATING}
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
@@ -130,19 +131,19 @@ class World:
         )
         self.chunk = chunk
         self.disk = Disk(self.state)
-        self.written: Dict[int, int] = {}
+        self.written: dict[int, int] = {}
         self.serial = 0
         self.destroyed = False  # the schedule destroyed lines that no program could read any more
-        self.outputs: List[str] = []
+        self.outputs: list[str] = []
         self.lost = 0
         self.late_lines = 0
-        self.faults: List[str] = []
-        self.handle_path: Optional[Path] = None  # the writer's open file, where it is not the live one
+        self.faults: list[str] = []
+        self.handle_path: Path | None = None  # the writer's open file, where it is not the live one
         self.partial = b""
         self.spawned = 0
         self.telegraf = 1
         self.losses = 0
-        self.deliveries: List[Tuple[float, str]] = []
+        self.deliveries: list[tuple[float, str]] = []
 
     # The writer.
 
@@ -161,7 +162,7 @@ class World:
     def touch(self, path: Path) -> None:
         os.utime(path, ns=(int(self.now * 1e9), int(self.now * 1e9)))
 
-    def write(self, lines: int, ago: float = 0, to: Optional[Path] = None) -> None:
+    def write(self, lines: int, ago: float = 0, to: Path | None = None) -> None:
         """Lines stamped `ago` seconds before now; some of each five are no events."""
         at = self.now - ago
         target = to or self.handle_path or self.path
@@ -190,7 +191,7 @@ class World:
     # Rotation.
 
     def rotate(self, kind: str = "number", create: bool = True, hold: bool = False) -> None:
-        """By rename: `number` (app.log.1, .2, ...) or `date`. `hold`: the writer keeps the old file open until `reopen`."""
+        """By rename: `number` (app.log.1, .2, ...) or `date`. `hold`: the writer keeps the old file until `reopen`."""
         if not self.path.exists():
             return
         self.end_line()
@@ -271,9 +272,9 @@ class World:
 
     # Runs.
 
-    def run(self, kill_at: Optional[int] = None, power: bool = False, lose_output: bool = False) -> bool:
+    def run(self, kill_at: int | None = None, power: bool = False, lose_output: bool = False) -> bool:
         """One run of count; whether it came to its end. `kill_at` numbers the system call at which it is killed."""
-        out: List[bytes] = []
+        out: list[bytes] = []
         run = count.Run(self.settings, lambda: self.now)
         self.disk.calls = 0
         self.disk.kill_at = kill_at
@@ -307,13 +308,13 @@ class World:
         self.outputs.append(b"".join(out).decode())
         return done
 
-    def _close_since(self, before: Set[str]) -> None:
+    def _close_since(self, before: set[str]) -> None:
         for name in set(os.listdir("/proc/self/fd")) - before:
             with contextlib.suppress(OSError):
                 os.close(int(name))
 
     def lose(self) -> None:
-        """A run whose output is lost, as where Telegraf stops it at its timeout. A point is sent in three runs: so twice."""
+        """A run whose output is lost, as where Telegraf stops it. A point is sent in three runs: so twice at most."""
         self.losses += 1
         self.run(lose_output=self.losses <= 2)
 
@@ -322,9 +323,9 @@ class World:
         self.telegraf += 1
         self.deliveries = [one for one in self.deliveries if one[0] < self.now - held]
 
-    def store(self) -> Dict[Tuple[str, int], str]:
+    def store(self) -> dict[tuple[str, int], str]:
         """What the store holds: the last write to a slot wins."""
-        found: Dict[Tuple[str, int], str] = {}
+        found: dict[tuple[str, int], str] = {}
         for _, text in self.deliveries:
             for line in text.splitlines():
                 name, value, at = line.split(" ")
@@ -344,11 +345,11 @@ class World:
 
     # Judgement.
 
-    def stored(self) -> Dict[int, int]:
+    def stored(self) -> dict[int, int]:
         """Points of the metric that are not 0."""
         return {at: int(value) for (name, at), value in self.store().items() if name == METRIC and value != "0"}
 
-    def expected(self) -> Dict[int, int]:
+    def expected(self) -> dict[int, int]:
         return {at: number for at, number in self.written.items() if number}
 
 

@@ -52,7 +52,7 @@ def merge(bucket: Bucket, other: Bucket) -> None:
 
 
 def points(bucket: Bucket, zeros: Iterable[str], at: int) -> list[str]:
-    """Graphite lines of one finished interval that began at `at`, with a zero for each name in `zeros` that is missing."""
+    """Graphite lines of one finished interval that began at `at`, with a zero for each of `zeros` that is missing."""
     lines = []
     seen = set()
     for name, value in bucket.items():

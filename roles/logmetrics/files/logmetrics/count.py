@@ -38,7 +38,7 @@ class Counter(Sink):
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
 
-    def lines(self, source: str, data: bytes, offset: int) -> int:  # noqa: ARG002 - counting needs no offset
+    def lines(self, source: str, data: bytes, offset: int) -> int:
         """See Sink."""
         self.tally.add_lines(source, data)
         return len(data)
@@ -255,7 +255,7 @@ class Run:
             state["recent"].append([at, int(self.now), catalog, bucket, 0])
 
     def _again(self) -> dict[int, tuple[list[str], Bucket]]:
-        """What was printed before and is printed again: by the next run, ten minutes later, after a restart the last hour."""
+        """What is printed again: by the next run, ten minutes later, and after a restart the last hour."""
         state = self.state
         due: dict[int, tuple[list[str], Bucket]] = {}
         if not self.settings.resend:
@@ -409,7 +409,7 @@ def init(path: str) -> int:
 
 
 def main(path: str, as_json: bool = False) -> int:
-    """`count`: always 0, as Telegraf drops the whole output of a run that fails; errors are in syslog and in script_error."""
+    """`count`: always 0, as Telegraf drops the output of a run that fails; errors are in syslog and in script_error."""
     write = (lambda data: write_stdout(_as_json(data))) if as_json else write_stdout
     messages: list[str] = []
     run: Run | None = None
@@ -423,7 +423,7 @@ def main(path: str, as_json: bool = False) -> int:
     except Fault as fault:
         messages.append(str(fault))
         _only_error(write)
-    except Exception as error:  # noqa: BLE001 - whatever it is, Telegraf must get a valid line and exit 0
+    except Exception as error:
         messages.append(where(error))
         _only_error(write)
     if run is not None:

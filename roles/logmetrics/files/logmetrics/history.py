@@ -1,7 +1,8 @@
 """Finished intervals of the last days, one small file a day, for corrections, for sending again and for `replay`.
 
 A line is a JSON list: ["names", id, [names that send zeros]] or [start of the interval, id, bucket, when it was
-finished]. Of several records of one interval the last counts. The state holds each file's length: what stands beyond it is of a run that was cut off
+finished]. Of several records of one interval the last counts. The state
+holds each file's length: what stands beyond it is of a run that was cut off
 before its state was saved, and is cut away by the next.
 """
 
@@ -119,7 +120,7 @@ class History:
     def _records(self, day: str) -> Iterator[tuple[int, list[str], Bucket, int]]:
         names: dict[str, list[str]] = {}
         try:
-            with open(f"{self.folder}/{_PREFIX}{day}", "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
+            with open(f"{self.folder}/{_PREFIX}{day}", "rb") as file:
                 data = file.read(self.sizes[day])
         except OSError:
             return

@@ -49,7 +49,7 @@ class Client:
         if self._settings.auth_file is not None:
             from base64 import b64encode  # noqa: PLC0415
 
-            with open(self._settings.auth_file, "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
+            with open(self._settings.auth_file, "rb") as file:
                 headers["Authorization"] = "Basic " + b64encode(file.read().strip()).decode("ascii")
         return headers
 

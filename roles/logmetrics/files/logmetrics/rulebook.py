@@ -39,7 +39,7 @@ def update(state: dict[str, Any], path: str, folder: str, now: float, interval: 
         seen = [stat.st_mtime_ns, stat.st_size, stat.st_ino]
         if timeline and state.get("rules_file") == seen:
             return
-        with open(path, "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
+        with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
         _go_on(timeline, faults, f"{path}: cannot be read: {error.strerror}; run the role, which writes it")
@@ -78,7 +78,7 @@ def load(state: dict[str, Any], folder: str) -> Timeline:
     for start, digest in state["timeline"]:
         path = _copy(folder, digest)
         try:
-            with open(path, "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
+            with open(path, "rb") as file:
                 sets.append((start, RuleSet.from_bytes(file.read(), path)))
         except OSError as error:
             raise Fault(
@@ -88,7 +88,7 @@ def load(state: dict[str, Any], folder: str) -> Timeline:
 
 
 def forget(state: dict[str, Any], folder: str, before: int) -> list[str]:
-    """Drop sets whose last interval began before this Unix time; the paths of their copies, to be removed after saving."""
+    """Drop sets whose last interval began before this Unix time; their copies' paths, to be removed after saving."""
     timeline = state["timeline"]
     gone = []
     while len(timeline) > 1 and timeline[1][0] < before:

@@ -66,7 +66,7 @@ def _start_time(pid: int) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - no pathlib on the way of a run
+        with open(path, "rb") as file:
             return file.read(4096).decode("utf-8", "replace").strip()
     except OSError:
         return ""

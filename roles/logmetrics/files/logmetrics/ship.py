@@ -87,7 +87,7 @@ class Shipper(Sink):
         return taken
 
     def _values(self, source: str, data: bytes, offset: int) -> list[Value]:
-        """Lines with their times: the line's own, and within its resolution the line's offset, so that equal lines stay apart."""
+        """Lines with their times: their own, and within its resolution their offset, so that equal lines differ."""
         found: list[Value] = []
         carried = self.carried.get(source, int(self.now) * SECOND)
         for line in data.split(b"\n")[:-1]:
@@ -204,7 +204,7 @@ def _ship(
 def _of_interval(
     state: dict[str, Any], measured: dict[str, int], now: int, interval: int
 ) -> tuple[int, dict[str, int]]:
-    """(start of the present interval, its numbers so far): several runs share a slot of the store, which keeps the last.
+    """(start of the present interval, its numbers so far): runs share a slot of the store, which keeps the last.
 
     What a run measured is added to what the runs before it in this interval did; how far it lags is a state, not a sum.
     """
@@ -247,7 +247,7 @@ def init(settings: Config) -> None:
 
 
 def main(path: str) -> int:
-    """`ship`: always 0, as Telegraf drops the output of a run that fails; errors are in syslog and in logs.ship.errors."""
+    """`ship`: always 0, as Telegraf drops the output of a run that fails; errors are in syslog and logs.ship.errors."""
     messages: list[str] = []
     try:
         settings = config.load(path)
@@ -260,7 +260,7 @@ def main(path: str) -> int:
     except Fault as fault:
         messages = [str(fault)]
         _only_error()
-    except Exception as error:  # noqa: BLE001 - whatever it is, Telegraf must get a valid line and exit 0
+    except Exception as error:
         from .count import where  # noqa: PLC0415
 
         messages = [where(error)]

@@ -68,7 +68,8 @@ class Store:
             self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise Fault(
-                f"{self._lock_path}: cannot be opened: {error.strerror}; the state directory must exist and belong to the user of the run"
+                f"{self._lock_path}: cannot be opened: {error.strerror}; "
+                "the state directory must exist and belong to the user of the run"
             ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,7 +105,7 @@ class Store:
 
     def _read(self, path: str) -> bytes | None:
         try:
-            with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs more than the whole idle run
+            with open(path, "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return None

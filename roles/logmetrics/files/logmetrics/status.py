@@ -69,9 +69,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     for verb in ("count", "ship"):
         part = found[verb]
         since = part["seconds_since_run"]
-        out.append(
-            f"{verb}: {'never ran' if since is None else f'ran {since} s ago'}, state {part['state']}, lost {part['lost']}"
-        )
+        ran = "never ran" if since is None else f"ran {since} s ago"
+        out.append(f"{verb}: {ran}, state {part['state']}, lost {part['lost']}")
         if "sent_until" in part:
             out.append(f"  sent until {_clock(part['sent_until'])}, {part['open_intervals']} open intervals")
         for one in part["sources"]:
@@ -79,7 +78,8 @@ def lines(found: dict[str, Any]) -> list[str]:
                 out.append(f"  {one['source']}: cursor {one['cursor'] or 'at the beginning'}")
             elif one["there"]:
                 out.append(
-                    f"  {one['source']}: offset {one['offset']}, {one['lag_bytes']} bytes to read, {one['older_files']} older files"
+                    f"  {one['source']}: offset {one['offset']}, {one['lag_bytes']} bytes to read, "
+                    f"{one['older_files']} older files"
                 )
             else:
                 out.append(f"  {one['source']}: not there")

@@ -242,7 +242,8 @@ class _Follower:
                 self._old_ones()
                 self.live = track = self._adopt(reader.stat)
             elif not track.head_length and track.mtime:
-                # It was empty at the last look, so nothing tells whether it is the same file: others may have come between.
+                # It was empty at the last look, so nothing tells whether it is the same file: others may have been
+                # live between.
                 self._between(track.mtime, [track])
                 self._old_ones()
             self._drain(track, reader, final=False)
@@ -284,7 +285,7 @@ class _Follower:
         self.live = self._adopt(stat) if stat is not None else None
 
     def _between(self, since: int, not_these: list[Track]) -> int:
-        """Files that were live and rotated away between two runs: unknown, last written after `since` (ns). How many."""
+        """Files that were live and rotated away between two runs: not known, written after `since` (ns). How many."""
         found = 0
         tracks = [*not_these, *self.old, *([self.live] if self.live else [])]
         for path, stat in siblings(self.path):

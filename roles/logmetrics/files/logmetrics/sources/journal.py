@@ -3,7 +3,8 @@
 The time of an entry is `_SOURCE_REALTIME_TIMESTAMP`, when journald's socket took the message (set by journald, a sender
 cannot forge it), so that a message that waited in the queue counts in the minute in which it was written; entries
 without it (stdout of services, the kernel) have `__REALTIME_TIMESTAMP`, when journald stored them. The program is
-`SYSLOG_IDENTIFIER`, else `_COMM`. Format: https://systemd.io/JOURNAL_EXPORT_FORMATS/, fields: systemd.journal-fields(7).
+`SYSLOG_IDENTIFIER`, else `_COMM`. Format: https://systemd.io/JOURNAL_EXPORT_FORMATS/; fields:
+systemd.journal-fields(7).
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def _unpacked(name: str) -> str:
 
 
 def _is_suffix(text: str, before_number: str) -> bool:
-    """`.1`, `-20261122`, `.2026-11-22_10`, `.old`: what rotation appends, and no name of another live log (`-2`, `.errors`).
+    """`.1`, `-20261122`, `.2026-11-22_10`, `.old`: what rotation appends, not another live log (`-2`, `.errors`).
 
     A short number counts after one of `before_number` alone; a date has six digits or more and no letters.
     """

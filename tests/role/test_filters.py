@@ -260,6 +260,7 @@ def file_seen(content: str, **other: Any) -> dict[str, Any]:
 WANTED: dict[str, Any] = {
     "download": "controller",
     "found": False,
+    "unproven": "/u",
     "users": [{"name": "loki", "groups": []}, {"name": "telegraf", "groups": ["adm"]}],
     "directories": [{"path": "/d", "owner": "root", "group": "root", "mode": "0755"}],
     "files": [{"path": "/f", "owner": "root", "group": "root", "mode": "0644", "content": "new\n"}],
@@ -274,6 +275,7 @@ HOST: dict[str, Any] = {
         "/d": {"kind": "directory", "owner": "root", "group": "root", "mode": "0755", "changed": 1.0},
         "/f": file_seen("new\n"),
         "/l": {"kind": "link", "target": "/t/p"},
+        "/u": {"kind": "absent"},
     },
     "trees": {"/t": {"intact": True, "archive": "abc"}},
     "services": {"s": {"there": True, "active": True, "enabled": True, "reload": False, "process": RUNNING}},
@@ -299,6 +301,7 @@ def test_nothing_is_planned_where_all_is_as_wanted() -> None:
         ("paths|/f", {"kind": "absent"}, ["files: /f", "restart s: /f changes"]),
         ("paths|/f|owner", "daemon", ["files: /f", "restart s: /f changes"]),
         ("paths|/f|changed", 201.0, ["restart s: /f changed after its start"]),
+        ("paths|/u", {"kind": "file"}, ["prove: the last run ended before this host was proven to work"]),
         ("trees|/t|intact", False, ["trees: /t", "restart s: /t/p changes"]),
         ("trees|/t|archive", "other", ["trees: /t", "restart s: /t/p changes"]),
         ("services|s|active", False, ["restart s: not running"]),

@@ -15,7 +15,7 @@ def plan(wanted: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
 
     `wanted`: download (controller, host), found (whether Telegraf is), users (name, groups), directories (path, owner,
     group, mode), files (the same and content), links (path, target), trees (dest, url, source, sha256), services (unit,
-    program or None, user, groups, reads: paths).
+    program or None, user, groups, reads: paths), unproven (a path that exists where the last run came to no good end).
     Returns those that differ: names of users, paths of directories, files, links, trees; service -> reasons to restart;
     `lines` for people; `due`: whether there is anything; `fetch`: what the controller must download.
     """
@@ -37,6 +37,8 @@ def plan(wanted: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     fetch = [{key: tree[key] for key in keys} for tree in missing] if wanted["download"] == "controller" else []
     todo["lines"] = [f"{kind}: {', '.join(todo[kind])}" for kind in todo if kind != "services" and todo[kind]]
     todo["lines"] += [f"restart {unit}: {'; '.join(why)}" for unit, why in todo["services"].items()]
+    if paths[wanted["unproven"]]["kind"] != "absent":
+        todo["lines"].append("prove: the last run ended before this host was proven to work")
     todo["due"] = bool(todo["lines"])
     if todo["due"] and wanted["found"] and not seen["services"]["telegraf.service"]["disk"]:
         todo["lines"].append(

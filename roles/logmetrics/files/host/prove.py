@@ -1,7 +1,8 @@
 """Prove that a host works: Loki answers with the wanted version, and a probe line's point comes out of Telegraf.
 
 Sent to the host's python3 on stdin. The one argument is a JSON object: loki {url, version}, metrics (URL of Telegraf's
-loopback output), series (name of the probe's series there), units, patience (seconds). Prints one JSON object:
+loopback output), series (name of the probe's series there), units, patience (seconds), unproven (a mark that is taken
+away when all is well, so that a run that ended before this point is seen by the next). Prints one JSON object:
 problem (empty where all is well) and journal (the last lines of the units, where there is a problem).
 No store is asked: what is proven is this host alone.
 """
@@ -15,10 +16,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from typing import Any, Callable, Dict
+from pathlib import Path
+from typing import Callable, Dict, List
 
 PAUSE = 0.5  # s between two looks
 AGAIN = 10.0  # s between two probe lines
+UP = 20.0  # s that a unit is given to start
 # No proxy: what is asked is on loopback.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -39,6 +42,19 @@ def until(deadline: float, look: Callable[[], str]) -> str:
         if not fault or time.monotonic() >= deadline:
             return fault
         time.sleep(PAUSE)
+
+
+def unit_fault(unit: str) -> str:
+    """What a unit's state is, where it is not the active one (systemctl(1), is-active)."""
+    done = subprocess.run(["systemctl", "is-active", unit], check=False, stdout=subprocess.PIPE, timeout=20)
+    state = done.stdout.decode("ascii", "replace").strip()
+    return "" if state == "active" else f"{unit} does not start: its state is {state}"
+
+
+def units_fault(units: List[str], patience: float) -> str:
+    """The first unit that is not active after a while; later waiting would be in vain."""
+    deadline = time.monotonic() + patience
+    return next(filter(None, (until(deadline, lambda unit=unit: unit_fault(unit)) for unit in units)), "")  # type: ignore[misc]
 
 
 def loki_fault(loki: Dict[str, str], deadline: float) -> str:
@@ -67,10 +83,10 @@ def probe_fault(metrics: str, series: str, deadline: float) -> str:
         return "" if set(seen) & set(sent) else f"it shows {seen or 'no probe at all'}"
 
     fault = until(deadline, look)
-    return fault and f"no probe line ({', '.join(map(str, sent))}) came out at {metrics}: {fault}"
+    return fault and f"of {len(sent)} probe lines none came out at {metrics}: {fault}"
 
 
-def journal(units: Any) -> str:
+def journal(units: List[str]) -> str:
     """The last lines of some units."""
     command = ["journalctl", "-q", "--no-pager", "-n", "25", "-o", "short"]
     for unit in units:
@@ -83,7 +99,13 @@ def main(argument: str) -> int:
     """Print the verdict; always ends with 0."""
     wanted = json.loads(argument)
     deadline = time.monotonic() + wanted["patience"]
-    problem = loki_fault(wanted["loki"], deadline) or probe_fault(wanted["metrics"], wanted["series"], deadline)
+    problem = (
+        units_fault(wanted["units"], UP)
+        or loki_fault(wanted["loki"], deadline)
+        or probe_fault(wanted["metrics"], wanted["series"], deadline)
+    )
+    if not problem:
+        Path(wanted["unproven"]).unlink()
     verdict = {"problem": problem, "journal": journal(wanted["units"]) if problem else ""}
     sys.stdout.write(json.dumps(verdict))
     return 0

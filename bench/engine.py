@@ -116,6 +116,7 @@ class Ours(Peer):
 
     key = "logmetrics"
     title = "**logmetrics** (counts by event time)"
+    how = "the count verb with its defaults, run after run until lag_bytes is 0; compared by metric and minute"
 
     def __init__(self, parser: Parser) -> None:
         self.parser = parser

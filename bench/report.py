@@ -121,11 +121,11 @@ class Report:
             "- every program runs on one core (sched_setaffinity), one at a time; CPU time is user and system of the "
             "process as wait4 reports it, peak its maximum RSS; MB are 10^6 bytes, rates are by CPU time",
             "- rounds are interleaved and the best one counts, as disturbance by others only ever adds; spread: by how "
-            f"much the worst round was slower; after {ENOUGH:.0f} s of CPU a program gets no further round, and one that "
+            f"much the worst round was slower; after {ENOUGH:.0f} s of CPU a program gets no further round; one that "
             f"would take more than {TOO_LONG:.0f} s is measured on a sample (marked *)",
         ]
         return "\n".join(
-            [*lines, *(f"- {self.versions[peer.key]}" for peer in self.peers if peer.key in self.versions)]
+            [*lines, *(f"- {self.versions[peer.key]}: {peer.how}" for peer in self.peers if peer.key in self.versions)]
         )
 
     def _goals(self) -> str:

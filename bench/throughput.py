@@ -15,7 +15,7 @@ from bench.rules import Rule, compile_rules
 
 SAMPLE = 10_000_000  # bytes; a program that would take too long for the whole file is measured on this much
 TOO_LONG = 240.0  # seconds of CPU that one run may take
-ENOUGH = 60.0  # seconds of CPU after which a program needs no further round: it has averaged its own noise
+ENOUGH = 40.0  # seconds of CPU after which a program needs no further round: it has averaged its own noise
 
 
 @dataclass

@@ -80,6 +80,7 @@ class Promtail(Peer):
 
     key = "promtail"
     title = "promtail's metrics stage"
+    how = "a match stage with a line filter and a counter a rule, then every line dropped, so that nothing is sent"
 
     def version(self) -> str:
         """Built from its Go module."""
@@ -92,10 +93,9 @@ class Promtail(Peer):
         for rule, regex in zip(job.rules, job.regexes(), strict=True):
             counter = {"type": "Counter", "max_idle_duration": "24h", "prefix": "bench_"}
             counter["config"] = {"match_all": True, "action": "inc"}  # type: ignore[assignment]
-            quoted = regex.replace("`", r"\x60")
-            stages.append(
-                {"match": {"selector": f'{{job="b"}} |~ `{quoted}`', "stages": [{"metrics": {rule.name: counter}}]}}
-            )
+            # (The strings of JSON are strings of LogQL.)
+            match = {"selector": f'{{job="b"}} |~ {json.dumps(regex)}', "stages": [{"metrics": {rule.name: counter}}]}
+            stages.append({"match": match})
         stages.append({"match": {"selector": '{job="b"}', "action": "drop"}})
         labels = {"job": "b", "__path__": str(job.corpus.path)}
         return {
@@ -142,6 +142,7 @@ class Telegraf(Peer):
 
     key = "telegraf"
     title = "Telegraf, inputs.tail with grok"
+    how = "a grok pattern a rule, each match a metric, written by outputs.file and counted there"
     deviation = "a line goes to the first pattern that matches, so rules that share lines lose"
 
     def _program(self) -> Path:
@@ -212,3 +213,7 @@ class Telegraf(Peer):
         out.unlink()
         counts = {rule.metric: fields[rule.name] for rule in job.rules if rule.name in fields}
         return Result(usage, counts, job.corpus.first_match_totals(job.rules))
+
+
+if __name__ == "__main__":
+    lock_promtail()

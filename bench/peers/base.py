@@ -61,10 +61,14 @@ class Result:
 
 
 class Peer(ABC):
-    """A program to be measured. `deviation` says how its counts differ from the truth by design; empty: they are it."""
+    """A program to be measured.
+
+    `how` says how it is used; `deviation` how its counts differ from the truth by design (empty: they are it).
+    """
 
     key: str
     title: str
+    how: str
     deviation = ""
 
     @abstractmethod

@@ -28,6 +28,7 @@ class Mtail(Peer):
 
     key = "mtail"
     title = "mtail"
+    how = "-one_shot, one pattern a rule, anchored at the line's start; no timestamps parsed, totals alone"
 
     def version(self) -> str:
         """Debian's package."""
@@ -62,6 +63,7 @@ class NestedMtail(Mtail):
 
     key = "mtail-nested"
     title = "mtail, rules nested by program"
+    how = "tuned by hand: one pattern a program captures the message, its rules are tried inside"
 
     def clauses(self, job: Job) -> Iterator[str]:
         """See the class."""
@@ -80,6 +82,7 @@ class Ripgrep(Peer):
 
     key = "ripgrep"
     title = "ripgrep -j1 -c (one sum)"
+    how = "--no-unicode, all regexes by -f"
     deviation = "one number: lines that match any rule"
 
     def version(self) -> str:
@@ -131,6 +134,7 @@ class Pygtail(Script):
 
     key = "pygtail"
     title = "pygtail and a loop over the regexes"
+    how = "each line, each regex, re.search"
     script = "pygtail_loop.py"
 
     def version(self) -> str:
@@ -145,6 +149,7 @@ class Re2Set(Script):
 
     key = "re2-set"
     title = "google-re2's Set in a loop"
+    how = "each line, one Set.Match for all regexes, 64 MB for its automaton"
     script = "re2_set.py"
 
     def version(self) -> str:
@@ -157,6 +162,7 @@ class HowTo(Script):
 
     key = "howto"
     title = "the how-to's script (last 500 lines)"
+    how = "its way of reading with equivalent regexes; it reads the whole file and matches 500 lines of it"
     script = "howto.py"
     deviation = "only what stands in the last 500 lines, at each run again"
     LAST = 500

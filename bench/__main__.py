@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -79,6 +80,12 @@ class Bench:
     def run(self) -> Report:
         """All that is wanted."""
         args, plan, report = self.args, self.plan, self.report
+        need = int(plan.size * LARGE) + 4 * plan.size
+        free = shutil.disk_usage(plan.scratch).free
+        if free < need:
+            raise FleetError(
+                f"{plan.scratch}: {free / 1e9:.1f} GB free, {need / 1e9:.1f} needed; choose a smaller --size"
+            )
         with Spawner(plan.scratch) as spawner:
             if self.stage("throughput"):
                 for form in FORMS:
@@ -97,6 +104,7 @@ class Bench:
 
     def quick(self) -> Report:
         """Two small files."""
+        self.report.counts_alone = True
         with Spawner(self.plan.scratch) as spawner:
             self.report.loads.append(os.getloadavg()[0])
             for density, count, form in QUICK:
@@ -114,6 +122,9 @@ def main(argv: list[str]) -> int:
     home = cache_dir() / "bench"
     home.mkdir(parents=True, exist_ok=True)
     with lock("bench-run"), tempfile.TemporaryDirectory(dir=home, prefix="run-") as scratch:
+        for left in home.glob("run-*"):  # by a run that was killed: nobody else holds the lock
+            if left != Path(scratch):
+                shutil.rmtree(left)
         bench = Bench(args, Path(scratch))
         report = bench.quick() if args.quick else bench.run()
     print(f"{report.verdict()}\n\n{report.text()}")

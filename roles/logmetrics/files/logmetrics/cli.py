@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -11,6 +13,8 @@ CONTROLLER_VERBS = ("check", "compile")
 
 def main(argv: list[str]) -> int:
     """Run a verb. 0 is success, 1 a finding, 2 wrong use or unreadable input."""
+    # A run is short and makes no cycles to speak of; looking for them doubles the time of matching.
+    gc.disable()
     # The two ways of Telegraf, without argparse: it takes longer to import than an idle run takes.
     if argv in ([], ["count"]):
         from . import config, count  # noqa: PLC0415

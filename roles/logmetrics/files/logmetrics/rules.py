@@ -200,6 +200,15 @@ class View:
         """Whether no operator's rule reads this source."""
         return all(rule.number < len(BUILT_IN) for own in (self._any, *self._by_program.values()) for rule in own)
 
+    @property
+    def for_any_program(self) -> bool:
+        """Whether a rule is for lines of whatever program, or of none."""
+        return bool(self._any)
+
+    def programs(self) -> list[bytes]:
+        """Programs that rules name."""
+        return list(self._by_program)
+
     def rules_for(self, program: bytes | None) -> list[Rule]:
         """Rules to try on a line of this program (None: a line without a syslog header)."""
         key = program if program in self._by_program else None

@@ -74,26 +74,47 @@ def local(year: int, month: int, day: int, hour: int, minute: int, second: int, 
     return max(past) if past else min(found)
 
 
+# Minutes of RFC 3164 stamps that were settled already (mktime(3) is slow), good for one minute of `ref`.
+_settled: dict[bytes, int | None] = {}
+_settled_for = [-1]
+_SETTLED_MOST = 5000
+
+
 def rfc3164(line: bytes, ref: float) -> Stamp | None:
     """`Nov 22 10:00:00`, the day padded with a blank or a zero; the year is the one that brings it nearest to `ref`."""
-    month = MONTHS.get(line[:3])
-    if month is None or line[3:4] != b" " or line[9:10] != b":" or line[12:13] != b":":
+    if line[3:4] != b" " or line[9:10] != b":" or line[12:13] != b":":
         return None
-    try:
-        day, hour, minute, second = int(line[4:6]), int(line[7:9]), int(line[10:12]), int(line[13:15])
-    except ValueError:
+    seconds = line[13:15]
+    if not seconds.isdigit() or len(seconds) < 2 or seconds >= b"70":
         return None
-    if not (0 < day <= _DAYS[month - 1] and hour < 24 and minute < 60 and second < 61):
+    if _settled_for[0] != ref // 60 or len(_settled) > _SETTLED_MOST:
+        _settled.clear()
+        _settled_for[0] = int(ref // 60)
+    minute = line[:12]
+    if minute not in _settled:
+        _settled[minute] = _minute(minute, ref)
+    start = _settled[minute]
+    return None if start is None else (start + int(seconds), 0, SECOND, 15)
+
+
+def _minute(text: bytes, ref: float) -> int | None:
+    """Unix time of `Nov 22 10:00`."""
+    month = MONTHS.get(text[:3])
+    day_text = text[4:6].strip()
+    if month is None or not (day_text.isdigit() and text[7:9].isdigit() and text[10:12].isdigit()):
+        return None
+    day, hour, minute = int(day_text), int(text[7:9]), int(text[10:12])
+    if not (0 < day <= _DAYS[month - 1] and hour < 24 and minute < 60):
         return None
     year = time.localtime(ref)[0]
     best = None
     for candidate in (year, year - 1, year + 1):
         if day == 29 and month == 2 and (candidate % 4 or (candidate % 100 == 0 and candidate % 400)):
             continue
-        at = local(candidate, month, day, hour, minute, second, ref)
+        at = local(candidate, month, day, hour, minute, 0, ref)
         if at is not None and (best is None or abs(at - ref) < abs(best - ref)):
             best = at
-    return None if best is None else (best, 0, SECOND, 15)
+    return best
 
 
 def iso(line: bytes, start: int, ref: float) -> Stamp | None:
@@ -112,7 +133,7 @@ def iso(line: bytes, start: int, ref: float) -> Stamp | None:
         return None
     if line[start + 13 : start + 14] != b":" or line[start + 16 : start + 17] != b":":
         return None
-    if not (0 < month < 13 and 0 < day <= _DAYS[month - 1] and hour < 24 and minute < 60 and second < 61):
+    if not (0 < month < 13 and 0 < day <= _DAYS[month - 1] and hour < 24 and minute < 60 and second < 70):
         return None
     end = start + 19
     nanos, resolution = 0, SECOND
@@ -125,16 +146,16 @@ def iso(line: bytes, start: int, ref: float) -> Stamp | None:
             resolution = 10 ** (9 - len(digits))
             nanos = int(digits) * resolution
             end = stop
-    offset = _offset(line, end)
-    if offset is None:
+    shift_and_end = offset(line, end)
+    if shift_and_end is None:
         at = local(year, month, day, hour, minute, second, ref)
         return None if at is None else (at, nanos, resolution, end)
-    shift, end = offset
+    shift, end = shift_and_end
     at = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - shift
     return at, nanos, resolution, end
 
 
-def _offset(line: bytes, at: int) -> tuple[int, int] | None:
+def offset(line: bytes, at: int) -> tuple[int, int] | None:
     """(seconds east of UTC, index after it) of `Z`, `+01:00`, `+0100` or `+01`, or None."""
     sign = line[at : at + 1]
     if sign in (b"Z", b"z"):
@@ -199,9 +220,9 @@ def _access(line: bytes) -> Stamp | None:
                 hour, minute, second = int(text[12:14]), int(text[15:17]), int(text[18:20])
             except ValueError:
                 return None
-            offset = _offset(text, 21)
-            if offset is None or not (0 < day <= _DAYS[month - 1] and hour < 24 and minute < 60 and second < 61):
+            east = offset(text, 21)
+            if east is None or not (0 < day <= _DAYS[month - 1] and hour < 24 and minute < 60 and second < 70):
                 return None
-            return days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset[0], 0, SECOND, 0
+            return days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - east[0], 0, SECOND, 0
         at = head.find(b"[", at + 1)
     return None

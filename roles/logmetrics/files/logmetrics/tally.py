@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .buckets import Bucket
+    from .bulk import Form, Program, Sorter
     from .rules import Hit, Rule, RuleSet, View
     from .sources.base import Entry
+    from .stamp import Stamp
 
 AHEAD = 60  # seconds by which a stamp may be ahead of the clock
 SECOND = 1_000_000_000
+BULK_FROM = 8192  # bytes; for fewer the exact way is quicker
+LOOK_BACK = 100  # lines without a stamp at a buffer's end, before the exact way is taken
 OTHER, INVALID = "_other", "_invalid"
 
 
@@ -103,6 +107,8 @@ class Tally:
         self.bad_values: dict[str, int] = {}
         self.passed: dict[str, int] = {}  # source: newest stamp seen, seconds (never one from the future)
         self.carried: dict[str, int] = {}  # source: ns of the last stamp, for lines without one
+        self._sorters: dict[str, Sorter | None] = {}
+        self._programs: dict[tuple[int, str, bytes, int], Program] = {}
         self._views: dict[tuple[int, str], View] = {}
 
     def view(self, rules: RuleSet, source: str) -> View:
@@ -115,6 +121,109 @@ class Tally:
 
     def add_lines(self, source: str, data: bytes) -> None:
         """Count whole lines of a file."""
+        if len(data) < BULK_FROM or not self._add_bulk(source, data):
+            self.add_exactly(source, data)
+
+    def _add_bulk(self, source: str, data: bytes) -> bool:
+        """Count by the fast way; False where the buffer or the rules do not fit it, and nothing was counted."""
+        # Bytes that the exact way takes off a line.
+        if b"\r" in data or b"\0" in data:
+            return False
+        sorter = self._sorter(source, data)
+        if sorter is None:
+            return False
+        now = self.clock()
+        lines = data.split(b"\n")
+        lines.pop()
+        last = self._last_stamp(lines, now)
+        if last is None:
+            return False
+        chosen, odd = sorter.choose(lines)
+        for name, tag_end, own in chosen:
+            for minute in self._minutes(sorter, own):
+                odd += self._add_group(source, name, tag_end, minute, sorter.form, now)
+        self.lines += len(lines)
+        for line in odd:
+            self._add_odd(source, line, now)
+        if last[0] <= int(now) + AHEAD:
+            self.passed[source] = max(self.passed.get(source, 0), last[0])
+            self.carried[source] = last[0] * SECOND + last[1]
+        else:
+            self.carried[source] = int(now * SECOND)
+        return True
+
+    def _sorter(self, source: str, data: bytes) -> Sorter | None:
+        """How the source's lines are put apart, or None where they must be taken one by one."""
+        from . import bulk  # noqa: PLC0415 - a run without new lines needs no regex
+
+        if source not in self._sorters:
+            views = [self.view(rules, source) for _, rules in self.timeline.sets]
+            first = data[: data.find(b"\n")]
+            form = None if any(view.for_any_program for view in views) else bulk.form_of(first, self.interval)
+            programs = {program for view in views for program in view.programs()}
+            self._sorters[source] = None if form is None else bulk.Sorter(programs, form, first)
+        return self._sorters[source]
+
+    def _last_stamp(self, lines: list[bytes], now: float) -> Stamp | None:
+        """The stamp of the last line that has one."""
+        for line in reversed(lines[-LOOK_BACK:]):
+            found = split(line[: self.line_max], now)[0]
+            if found is not None:
+                return found
+        return None
+
+    @staticmethod
+    def _minutes(sorter: Sorter, lines: list[bytes]) -> list[list[bytes]]:
+        """The lines by the bytes that settle their interval."""
+        minutes = list(map(sorter.minute, lines))
+        distinct = set(minutes)
+        if len(distinct) == 1:
+            return [lines]
+        if len(distinct) <= 4:
+            return [[line for line, own in zip(lines, minutes) if own == minute] for minute in distinct]
+        groups: dict[bytes, list[bytes]] = {minute: [] for minute in distinct}
+        for minute, line in zip(minutes, lines):
+            groups[minute].append(line)
+        return list(groups.values())
+
+    def _add_group(
+        self, source: str, name: bytes, tag_end: int, lines: list[bytes], form: Form, now: float
+    ) -> list[bytes]:
+        """Count lines of one program in one interval; those that the exact way must take."""
+        from . import bulk  # noqa: PLC0415 - as above
+
+        found = split(lines[0], now)[0]
+        if found is None or found[0] // form.unit * form.unit + form.unit > int(now) + AHEAD:
+            return lines  # an odd one, or some may be too far ahead of the clock
+        slot = found[0] // self.interval * self.interval
+        rules = self.timeline.at(slot)
+        key = (id(rules), source, name, tag_end)
+        program = self._programs.get(key)
+        if program is None:
+            program = self._programs[key] = bulk.Program(self.view(rules, source).rules_for(name), form, tag_end)
+        counts = bulk.count(program, lines, form, self.line_max)
+        if slot >= self.first and counts.by_rule:
+            late = slot < self.closed
+            bucket = (self.late if late else self.open).setdefault(slot, {})
+            for rule, number in counts.by_rule:
+                bucket[rule.metric] = bucket.get(rule.metric, 0) + number
+                if self.newest.get(rule.metric, 0) < slot:
+                    self.newest[rule.metric] = slot
+            self.late_lines += counts.lines if late else 0
+        return counts.exact
+
+    def _add_odd(self, source: str, raw: bytes, now: float) -> None:
+        """Count one line of which the fast way knows that rules may be for it; it has a header, and so a stamp."""
+        line = raw[: self.line_max]
+        found, program, start = split(line, now)
+        if found is None or program is None:
+            return  # without a header no program, and no rule is for all programs
+        when = found[0] * SECOND + found[1]
+        ahead = found[0] > int(now) + AHEAD
+        self._count(source, int(now * SECOND) if ahead else when, ahead, program, line[start:])
+
+    def add_exactly(self, source: str, data: bytes) -> None:
+        """Count whole lines of a file one by one."""
         now = self.clock()
         horizon = int(now) + AHEAD
         carried = self.carried.get(source)

@@ -1,0 +1,184 @@
+"""The fast way counts what the exact way counts, for whatever lines and rules."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Tuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from logmetrics import regexes
+from logmetrics.rules import Rule, RuleSet
+from logmetrics.tally import Families, Tally, Timeline
+
+NOW = 1_795_452_017.5
+PROGRAMS = ["sshd", "sshd-session", "sudo", "su", "systemd-journald", "a.b/c"]
+PATTERNS = [
+    r"^Failed \S+ for ",
+    r"^Fail",
+    r"^Accepted (?P<how>password|publickey) for .+ port \d+$",
+    r"^Accepted ",
+    r"^(?:error: )?Failed",
+    r"password",
+    r"(?i)^FAILED",
+    r"(?i)accepted",
+    r"(?:^|: )lost",
+    r"^[FA]\w+ p",
+    r"port \d+$",
+    r"^$",
+    r"^message",
+    r"^\[x\] Failed|^Accepted x",
+]
+STAMPS: Dict[str, Any] = {
+    "3164": lambda at: time.strftime("%b %e %H:%M:%S", time.localtime(at)),
+    "3164 zero": lambda at: time.strftime("%b %d %H:%M:%S", time.localtime(at)),
+    "3339": lambda at: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + ".%06d+00:00" % (at % 1 * 1e6),
+    "3339 east": lambda at: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at + 5400)) + ".%06d+01:30" % (at % 1 * 1e6),
+    "3339 whole": lambda at: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+    "3339 milli": lambda at: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + ".%03dZ" % (at % 1 * 1e3),
+}
+
+MESSAGES = st.one_of(
+    st.sampled_from(
+        [
+            "Failed password for root from 192.0.2.1 port 22",
+            "Accepted password for root from 192.0.2.1 port 22",
+            "Accepted publickey for root port 7",
+            "error: Failed none for x",
+            "message repeated 3 times: [ Failed password for root port 22]",
+            "message repeated 2 times: [ x",
+            "imuxsock lost 12 messages from pid 3 due to rate-limiting",
+            "x: lost",
+            "[x] Failed",
+            "Accepted x",
+            "",
+            "Suppressed 12 messages from x",
+        ]
+    ),
+    st.text("Failedpsword: [x]1\t", max_size=20),
+)
+TAGS = st.one_of(
+    st.builds(
+        lambda program, end: program + end,
+        st.sampled_from([*PROGRAMS, "cron", "systemd", "kernel", "sshd(pam)"]),
+        st.sampled_from(["[17]: ", "[17]: ", "[99999]: ", ": ", "[x-1]: ", "[17] ", "[1 2]: ", ":", " ", "[17]:"]),
+    ),
+    st.text("sudhcron-[]: 12", max_size=12),
+)
+HOSTS = st.sampled_from(["web1", "web1", "web1", "web1.example.com", "10.0.0.1", "w", ""])
+SECONDS = st.one_of(st.floats(-150, 0), st.floats(0, 120), st.sampled_from([59.0, 60.0, 61.0, -60.0]))
+GOOD_TAGS = st.builds("{}{}".format, st.sampled_from(PROGRAMS), st.sampled_from(["[17]: ", "[4242]: ", ": ", ":"]))
+GOOD_MESSAGES = st.sampled_from(
+    [
+        "Failed password for root from 192.0.2.1 port 22",
+        "Accepted password for root from 192.0.2.1 port 22",
+        "Accepted publickey for root port 7",
+        "message repeated 3 times: [ Failed password for root port 22]",
+    ]
+)
+USUAL = st.tuples(st.just(None), SECONDS, st.just("web1"), GOOD_TAGS, GOOD_MESSAGES)
+OTHER = st.tuples(st.sampled_from([*STAMPS, "none", "broken"]), SECONDS, HOSTS, TAGS, MESSAGES)
+LINES = st.lists(st.one_of(USUAL, USUAL, USUAL, USUAL, OTHER), min_size=1, max_size=40)
+
+
+@st.composite
+def rule_documents(draw: st.DrawFn) -> Dict[str, Any]:
+    rules: List[Dict[str, Any]] = []
+    for number in range(draw(st.integers(1, 8))):
+        pattern = draw(st.sampled_from([*PATTERNS[:6], *PATTERNS]))
+        family = "{how}" if "P<how>" in pattern and draw(st.booleans()) else "all"
+        programs = draw(st.lists(st.sampled_from(PROGRAMS), min_size=1, max_size=5, unique=True))
+        rules.append({"metric": f"m{number}.{family}", "type": "counter", "program": programs, "match": pattern})
+    return {"format": 1, "hash": "x", "rules": rules}
+
+
+def text_of(form: str, lines: List[Tuple[Any, ...]]) -> bytes:
+    out = []
+    for own, ago, host, tag, message in lines:
+        shape = own or form
+        stamp = {"none": lambda _: "no stamp", "broken": lambda _: "Nov 31 99:00:00"}.get(shape) or STAMPS[shape]
+        out.append(f"{stamp(NOW + ago)} {host} {tag}{message}\n".encode())
+    return b"".join(out)
+
+
+def tally(rules: RuleSet, interval: int, line_max: int, second: Any = None) -> Tally:
+    sets = [(0, rules)] + ([(int(NOW) - 60, second)] if second else [])
+    first = int(NOW) // interval * interval - (120 // interval + 1) * interval
+    return Tally(interval, first, first + interval, Timeline(sets), Families({}, lambda _: True), lambda: NOW, line_max)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    document=rule_documents(),
+    form=st.sampled_from(sorted(STAMPS)),
+    lines=LINES,
+    interval=st.sampled_from([60, 300, 30, 10, 7]),
+    line_max=st.sampled_from([65536, 50]),
+    other=st.one_of(st.none(), rule_documents()),
+)
+def test_both_ways_agree(
+    document: Dict[str, Any], form: str, lines: List[Tuple[Any, ...]], interval: int, line_max: int, other: Any
+) -> None:
+    data = text_of(form, lines)
+    rules = RuleSet.from_document(document, "test")
+    second = RuleSet.from_document(other, "test") if other else None
+    fast, exact = (tally(rules, interval, line_max, second) for _ in range(2))
+    if not fast._add_bulk("/var/log/x", data):
+        return
+    exact.add_exactly("/var/log/x", data)
+    assert (fast.open, fast.late) == (exact.open, exact.late)
+    for name in ("lines", "late_lines", "future_lines", "newest", "probes"):
+        assert getattr(fast, name) == getattr(exact, name), name
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_an_alternative_matches_what_its_regex_matches(pattern: str) -> None:
+    import re
+
+    found = regexes.alternative(pattern.encode())
+    if found is None:
+        assert "(?:^" in pattern or "|^" in pattern
+        return
+    for message in [
+        "Failed password for x",
+        "Accepted password for a port 1",
+        "failed",
+        "",
+        "port 12",
+        "message repeated",
+    ]:
+        raw = message.encode()
+        head = b"head: "
+        assert bool(re.compile(re.escape(head) + found.text).match(head + raw)) == bool(
+            re.search(pattern.encode(), raw)
+        ), message
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "shared"),
+    [
+        ("^Failed x", "^Accepted", False),
+        ("^Failed", "^Failed password", True),
+        ("^F(?:ailed|oo)", "^Fail", True),
+        ("^(?:a|b)c", "^[ab]d", False),
+        ("^a?b", "^b", True),
+        ("^a?b", "^c", False),
+        ("^x*b", "^c", True),
+        ("x", "^c", True),
+        ("(?i)^x", "^c", True),
+    ],
+)
+def test_regexes_that_may_share_a_line(one: str, two: str, shared: bool) -> None:
+    first, second = regexes.alternative(one.encode()), regexes.alternative(two.encode())
+    assert first is not None
+    assert second is not None
+    assert first.may_share_a_line(second) is shared
+    assert second.may_share_a_line(first) is shared
+
+
+def test_the_pieces_of_a_family() -> None:
+    rule = Rule({"metric": "a.{x}.b.{y}", "match": "(?P<x>.)(?P<y>.)"}, 0)
+    assert rule.pieces == ("a.", ".b.", "")
+    assert rule.groups == ("x", "y")

@@ -15,18 +15,31 @@ def main(argv: list[str]) -> int:
     """Run a verb. 0 is success, 1 a finding, 2 wrong use or unreadable input."""
     # A run is short and makes no cycles to speak of; looking for them doubles the time of matching.
     gc.disable()
-    # The two ways of Telegraf, without argparse: it takes longer to import than an idle run takes.
-    if argv in ([], ["count"]):
-        from . import config, count  # noqa: PLC0415
+    # Telegraf's ways, without argparse: it takes longer to import than an idle run takes.
+    verb, path = _plain(argv)
+    if verb == "count":
+        from . import count  # noqa: PLC0415
 
-        return count.main(config.DEFAULT_PATH)
-    if argv == ["ship"]:
-        from . import config, ship  # noqa: PLC0415
+        return count.main(path)
+    if verb == "ship":
+        from . import ship  # noqa: PLC0415
 
-        return ship.main(config.DEFAULT_PATH)
+        return ship.main(path)
     if argv[0] in CONTROLLER_VERBS:
         return _controller(argv)
     return _verb(argv)
+
+
+def _plain(argv: list[str]) -> tuple[str, str]:
+    """(verb, configuration) of a call as Telegraf makes it: [count|ship] [--config FILE]; ("", "") of any other."""
+    from .config import DEFAULT_PATH  # noqa: PLC0415
+
+    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in ("count", "ship") else ("count", argv)
+    if not rest:
+        return verb, DEFAULT_PATH
+    if len(rest) == 2 and rest[0] == "--config":
+        return verb, rest[1]
+    return "", ""
 
 
 def _controller(argv: list[str]) -> int:

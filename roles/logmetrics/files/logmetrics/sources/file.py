@@ -9,7 +9,6 @@ the rest of the old content is looked for beside it, by signature, also in compr
 
 from __future__ import annotations
 
-import glob
 import os
 from zlib import crc32
 
@@ -94,7 +93,7 @@ class FileSource(Source):
         self.clock = clock
         self.name = pattern
         self.line_max = line_max
-        self._is_glob = glob.has_magic(pattern)
+        self._is_glob = any(char in pattern for char in "*?[")
 
     # Which paths there are.
 
@@ -102,6 +101,8 @@ class FileSource(Source):
         """The live logs that the pattern names; of several names of one file the first."""
         if not self._is_glob:
             return [self.name]
+        import glob  # noqa: PLC0415 - it imports `re`
+
         names = sorted(path for path in glob.glob(self.name) if not os.path.isdir(path))
         return [path for path in names if not rotated_name(path, names)]
 

@@ -105,7 +105,7 @@ def main(argument: str) -> int:
         or probe_fault(wanted["metrics"], wanted["series"], deadline)
     )
     if not problem:
-        Path(wanted["unproven"]).unlink()
+        Path(wanted["unproven"]).unlink(missing_ok=True)
     verdict = {"problem": problem, "journal": journal(wanted["units"]) if problem else ""}
     sys.stdout.write(json.dumps(verdict))
     return 0

@@ -7,6 +7,8 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from fleet import proof
@@ -14,6 +16,7 @@ from fleet.cache import cache_dir, lock
 from fleet.progress import FleetError, say
 
 from bench import scenarios, throughput
+from bench.corpus import BUSY, DENSITIES, TYPICAL, Style
 from bench.engine import Ours, Parser
 from bench.measure import Spawner
 from bench.peers import agents, plain
@@ -30,9 +33,15 @@ PEERS: tuple[type[Peer], ...] = (
     *(plain.Mtail, plain.NestedMtail, agents.Promtail, agents.Telegraf, plain.Pygtail, plain.Re2Set, plain.Ripgrep),
     plain.HowTo,
 )
-# Debian 12 and later write RFC 3339 stamps, Debian 11 RFC 3164: on the second form the marks alone are measured.
-FORMS = {"rfc3339": {peer.key for peer in PEERS}, "rfc3164": {"mtail", "ripgrep"}}
-QUICK = (("sparse", 100, "rfc3339"), ("dense", 4, "rfc3164"))
+# All programs on a day of the stamps that Debian 12 and later write. On Debian 11's, and on an hour of a busy host, the
+# marks alone: neither changes what the peers do, but a counter by event time has other keys and fewer intervals.
+MARKS = {"mtail", "ripgrep"}
+GRID = (
+    ("rfc3339", TYPICAL, {peer.key for peer in PEERS}),
+    ("rfc3164", TYPICAL, MARKS),
+    ("rfc3339", BUSY, MARKS),
+)
+QUICK = ((Style("sparse", "rfc3339"), 100), (Style("dense", "rfc3164"), 4))
 QUICK_PEERS = {"mtail", "re2-set"}
 QUICK_SIZE = 10
 
@@ -72,10 +81,10 @@ class Bench:
             say(f"{name} (load {self.report.loads[-1]:.1f})")
         return name in self.args.only
 
-    def throughput(self, spawner: Spawner, density: str, count: int, form: str) -> None:
-        """One file, all programs that are measured on its form."""
-        chosen = [peer for peer in self.peers if isinstance(peer, Ours) or peer.key in FORMS[form]]
-        self.report.cells.append(throughput.measure(self.plan, spawner, chosen, density, count, form))
+    def throughput(self, spawner: Spawner, style: Style, count: int, keys: set[str]) -> None:
+        """One file, and these programs beside ours."""
+        chosen = [peer for peer in self.peers if isinstance(peer, Ours) or peer.key in keys]
+        self.report.cells.append(throughput.measure(self.plan, spawner, chosen, style, count))
 
     def run(self) -> Report:
         """All that is wanted."""
@@ -88,10 +97,10 @@ class Bench:
             )
         with Spawner(plan.scratch) as spawner:
             if self.stage("throughput"):
-                for form in FORMS:
-                    for density in ("sparse", "dense"):
+                for form, pace, keys in GRID:
+                    for density in DENSITIES:
                         for count in args.rules:
-                            self.throughput(spawner, density, count, form)
+                            self.throughput(spawner, Style(density, form, pace), count, keys)
             if self.stage("growth"):
                 report.growths = [scenarios.growth(plan, self.parser, spawner, one) for one in ("sparse", "dense")]
             if self.stage("minutes"):
@@ -107,10 +116,22 @@ class Bench:
         self.report.counts_alone = True
         with Spawner(self.plan.scratch) as spawner:
             self.report.loads.append(os.getloadavg()[0])
-            for density, count, form in QUICK:
-                cell = throughput.measure(self.plan, spawner, self.peers, density, count, form)
-                self.report.cells.append(cell)
+            for style, count in QUICK:
+                self.throughput(spawner, style, count, QUICK_PEERS)
         return self.report
+
+
+@contextmanager
+def scratch_folder(quick: bool) -> Iterator[Path]:
+    """A directory to work in. Only one whole run goes at a time; a quick one measures nothing and waits for nobody."""
+    home = cache_dir() / "bench"
+    home.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if quick else lock("bench-run"):
+        if not quick:
+            for left in home.glob("run-*"):  # by a run that was killed: nobody else holds the lock
+                shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(dir=home, prefix="quick-" if quick else "run-") as scratch:
+            yield Path(scratch)
 
 
 def main(argv: list[str]) -> int:
@@ -119,13 +140,8 @@ def main(argv: list[str]) -> int:
     whole = args == arguments([])
     if args.quick:
         args.size, args.rounds, args.peers = QUICK_SIZE, 1, QUICK_PEERS
-    home = cache_dir() / "bench"
-    home.mkdir(parents=True, exist_ok=True)
-    with lock("bench-run"), tempfile.TemporaryDirectory(dir=home, prefix="run-") as scratch:
-        for left in home.glob("run-*"):  # by a run that was killed: nobody else holds the lock
-            if left != Path(scratch):
-                shutil.rmtree(left)
-        bench = Bench(args, Path(scratch))
+    with scratch_folder(args.quick) as scratch:
+        bench = Bench(args, scratch)
         report = bench.quick() if args.quick else bench.run()
     print(f"{report.verdict()}\n\n{report.text()}")
     if whole:

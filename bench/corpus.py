@@ -1,7 +1,6 @@
 """Seeded log files with their ground truth: per kind of message and minute, how many lines were written.
 
-A file of one seed, density, rule set and form is a prefix of the larger one. Lines come at 200 KB a minute, the rate
-that the benchmark calls typical, so 300 MB are about a day.
+A file of one seed, style and rule set is a prefix of the larger one, but for its stamps.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from pathlib import Path
 from bench.messages import Message, counted, fill, noise
 from bench.rules import Rule
 
-MINUTE_BYTES = 200_000
+TYPICAL = 200_000  # bytes a minute; 300 MB are a day of it
+BUSY = 5_000_000  # 300 MB are an hour
 VARIANTS = 200  # different texts of one kind of message
 HOST = "web1"
 SEED = 20261122
@@ -27,22 +27,42 @@ DENSITIES = {"sparse": 0.01, "dense": 0.9}
 HEADERS = {"rfc3164": r"^.{15} \S+ ", "rfc3339": r"^.{32} \S+ "}
 
 
-@dataclass
-class Corpus:
-    """A log file and what is in it. `counts` is by kind of message and minute (Unix time of its start)."""
+@dataclass(frozen=True)
+class Style:
+    """How many of the lines match, the form of their stamps, and bytes a minute."""
 
-    path: Path
-    density: str
-    form: str
-    kinds: list[Message]
-    size: int = 0
-    lines: int = 0
-    counts: dict[tuple[int, int], int] = field(default_factory=dict)
+    density: str = "sparse"
+    form: str = "rfc3339"
+    pace: int = TYPICAL
+
+    def __str__(self) -> str:
+        """For tables and progress."""
+        return f"{self.density}, {self.form}, {self.pace / 1e6:g} MB a minute"
 
     @property
     def header(self) -> str:
         """Regex for what stands before the tag."""
         return HEADERS[self.form]
+
+    def start_for(self, size: int) -> int:
+        """The minute (Unix time) at which a file of this size must begin in order to end an hour or two ago.
+
+        A backlog ends in the recent past; and a stamp without a year is read as of the year nearest to now.
+        """
+        minutes = size // self.pace
+        return (int(time.time()) // 3600 - 1) * 3600 - 60 * (minutes + minutes // 50 + 2)
+
+
+@dataclass
+class Corpus:
+    """A log file and what is in it. `counts` is by kind of message and minute (Unix time of its start)."""
+
+    path: Path
+    style: Style
+    kinds: list[Message]
+    size: int = 0
+    lines: int = 0
+    counts: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def truth(self, rules: list[Rule]) -> dict[tuple[str, int], int]:
         """How often each metric counts in each minute: what an exact counter must give."""
@@ -77,17 +97,16 @@ class Corpus:
 
 
 class Writer:
-    """Writes lines of a density: `matching` kinds with their share, all others from the noise."""
+    """Writes lines of a style: kinds that the rules count with their share, all others from the noise."""
 
-    def __init__(self, rules: list[Rule], density: str, form: str, seed: int = SEED) -> None:
+    def __init__(self, rules: list[Rule], style: Style, seed: int = SEED) -> None:
         known = {rule.metric for rule in rules}
-        oracle = {rule.metric: re.compile(rule.line_regex(HEADERS[form])) for rule in rules}
+        oracle = {rule.metric: re.compile(rule.line_regex(style.header)) for rule in rules}
         matching = [message for message in counted() if known & set(message.metrics)]
         self.kinds = [*matching, *noise()]
-        self.form = form
-        self.density = density
-        self.rng = random.Random(f"{seed} {density} {form} {len(rules)}")  # noqa: S311 - a corpus, no secret
-        share = DENSITIES[density]
+        self.style = style
+        self.rng = random.Random(f"{seed} {style} {len(rules)}")  # noqa: S311 - a corpus, no secret
+        share = DENSITIES[style.density]
         self.tails: list[tuple[bytes, bytes, bool]] = []  # before the process id, after it, whether it changes
         self.kind_of: list[int] = []
         weights: list[float] = []
@@ -110,11 +129,11 @@ class Writer:
         mean = sum(
             (len(head) + len(rest)) * weight for (head, rest, _), weight in zip(self.tails, weights, strict=True)
         )
-        self.rate = int(MINUTE_BYTES / (mean + (15 if form == "rfc3164" else 32) + 3))
+        self.rate = int(style.pace / (mean + len(stamp(style.form, 0, 0)) + 3))
 
     def _check(self, message: Message, tail: str, oracle: dict[str, re.Pattern[str]]) -> None:
         """The table of messages says what counts each; plain `re` must say the same of every variant."""
-        line = stamp(self.form, 0, 0) + tail.rstrip("\n")
+        line = stamp(self.style.form, 0, 0) + tail.rstrip("\n")
         found = {metric for metric, regex in oracle.items() if regex.search(line)}
         wanted = set(message.metrics) & set(oracle)
         if found != wanted:
@@ -126,10 +145,10 @@ class Writer:
         rng, pids, tails = self.rng, self.pids, self.tails
         chosen = rng.choices(self.indices, cum_weights=self.cumulated, k=lines)
         at = sorted(rng.choices(range(seconds * 1_000_000), k=lines))
-        stamps = [stamp(self.form, start + second, 0).encode() for second in range(seconds)]
+        stamps = [stamp(self.style.form, start + second, 0).encode() for second in range(seconds)]
         written = []
         pid = self.next_pid
-        precise = self.form == "rfc3339"
+        precise = self.style.form == "rfc3339"
         for index, micro in zip(chosen, at, strict=True):
             when = stamps[micro // 1_000_000]
             if precise:
@@ -143,9 +162,10 @@ class Writer:
         self.next_pid = pid
         return written, Counter(map(self.kind_of.__getitem__, chosen))
 
-    def write(self, path: Path, size: int, start: int) -> Corpus:
-        """Write whole minutes from `start` on until the file has at least `size` bytes."""
-        corpus = Corpus(path, self.density, self.form, self.kinds)
+    def write(self, path: Path, size: int) -> Corpus:
+        """Write whole minutes until the file has at least `size` bytes; it ends in the recent past."""
+        corpus = Corpus(path, self.style, self.kinds)
+        start = self.style.start_for(size)
         with path.open("wb") as file:
             while corpus.size < size:
                 written, kinds = self.minute(start)
@@ -162,12 +182,3 @@ def stamp(form: str, second: int, micro: int) -> str:
     if form == "rfc3164":
         return f"{time.strftime('%b', when)} {when.tm_mday:2} {time.strftime('%H:%M:%S', when)}"
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', when)}.{micro:06}+00:00"
-
-
-def start_for(size: int) -> int:
-    """The minute (Unix time) at which a file of this size must begin in order to end an hour or two ago.
-
-    A backlog ends in the recent past; and a stamp without a year is read as of the year nearest to now.
-    """
-    minutes = size // MINUTE_BYTES
-    return (int(time.time()) // 3600 - 1) * 3600 - 60 * (minutes + minutes // 50 + 2)

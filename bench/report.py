@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.corpus import Style
 from bench.peers.base import Peer
 from bench.scenarios import Backlog, Growth, Hour, Minutes
 from bench.throughput import ENOUGH, TOO_LONG, Cell, Measured
@@ -47,7 +48,7 @@ class Report:
     def wrong_counts(self) -> list[str]:
         """Every measurement whose counts are not what they must be."""
         found = [
-            f"{measured.peer.key}, {cell.density}, {cell.rules} rules, {cell.form}: {result.differences()}"
+            f"{measured.peer.key}, {cell.style}, {cell.rules} rules: {result.differences()}"
             for cell in self.cells
             for measured in cell.measured.values()
             for result in measured.results
@@ -68,14 +69,12 @@ class Report:
         for cell in self.cells:
             ratio = cell.ratio(OURS, MTAIL)
             if ratio:
-                floor = FLOORS[cell.density, cell.rules]
-                what = f"times mtail's rate, {cell.density}, {cell.rules} rules, {cell.form}"
+                floor = FLOORS[cell.style.density, cell.rules]
+                what = f"times mtail's rate, {cell.rules} rules, {cell.style}"
                 rows.append(_at_least(what, ratio, floor, AIM * floor))
             ratio = cell.ratio(OURS, "ripgrep")
             if ratio and cell.rules == 100:
-                rows.append(
-                    _at_least(f"times ripgrep's rate, {cell.density}, 100 rules, {cell.form}", ratio, None, RIPGREP_AIM)
-                )
+                rows.append(_at_least(f"times ripgrep's rate, 100 rules, {cell.style}", ratio, None, RIPGREP_AIM))
         rows += [
             _at_most(f"cost of 100 rules by that of 4, same file, {one.density}", one.ratio, GROWTH_LIMIT, None)
             for one in self.growths
@@ -141,13 +140,11 @@ class Report:
 
     def _throughput(self) -> list[str]:
         found = []
-        for form in dict.fromkeys(cell.form for cell in self.cells):
-            for density in dict.fromkeys(cell.density for cell in self.cells if cell.form == form):
-                cells = [cell for cell in self.cells if (cell.form, cell.density) == (form, density)]
-                found.append(self._one_table(form, density, cells))
+        for style in dict.fromkeys(cell.style for cell in self.cells):
+            found.append(self._one_table(style, [cell for cell in self.cells if cell.style == style]))
         return found
 
-    def _one_table(self, form: str, density: str, cells: list[Cell]) -> str:
+    def _one_table(self, style: Style, cells: list[Cell]) -> str:
         head = ["program", *(f"{cell.rules} rules: MB/s, times mtail" for cell in cells), "spread", "peak MB", "counts"]
         rows = []
         for peer in self.peers:
@@ -164,7 +161,7 @@ class Report:
             row.append(f"{max(measured.peak for measured in known) / 1e6:.1f}")
             row.append(counts_word(peer, known))
             rows.append(row)
-        share = {"sparse": "1 %", "dense": "90 %"}[density]
+        share = {"sparse": "1 %", "dense": "90 %"}[style.density]
         size = "; ".join(
             f"{cell.rules} rules: {cell.size / 1e6:.0f} MB, {cell.lines} lines, {cell.counted} counts" for cell in cells
         )
@@ -174,7 +171,7 @@ class Report:
             if cell.first_only != cell.counted and "telegraf" in cell.measured
         )
         note = f"\n\nCounts that Telegraf's first match leaves out: {shared}." if shared else ""
-        title = f"## Throughput, {density} ({share} of the lines match), {form}"
+        title = f"## Throughput, {style} ({share} of the lines match)"
         return f"{title}\n\n{size}\n\n{table(head, rows, 'l' + 'r' * len(cells) + 'rrl')}{note}"
 
     def _howto(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fleet.progress import say
 
-from bench.corpus import HOST, Corpus, Writer, stamp, start_for
+from bench.corpus import HOST, Corpus, Style, Writer, stamp
 from bench.engine import Host, Ours, Parser
 from bench.measure import HOST_PYTHON, Spawner
 from bench.peers.base import Job, Result
@@ -56,8 +56,8 @@ class LiveHost:
         work = plan.scratch / f"live-{kind}-{number}"
         self.log = plan.scratch / f"live-{kind}-{number}.log"
         before = 2_000_000
-        self.writer = Writer(self.rules, "dense" if kind == "dense" else "sparse", "rfc3339", seed=number)
-        self.writer.write(self.log, before, start_for(before))
+        self.writer = Writer(self.rules, Style("dense" if kind == "dense" else "sparse"), seed=number)
+        self.writer.write(self.log, before)
         self.host = Host(parser, work, self.rules_json, self.log)
         self.host.drain({rule.metric for rule in self.rules})
         self.written: dict[int, Counter[str]] = {}
@@ -138,11 +138,11 @@ def backlogs(plan: Plan, parser: Parser, spawner: Spawner, large: int) -> list[B
     length = max(large // 20, 1_000_000)
     found = []
     for size in (large // 100, large):
-        corpus = write(plan, usual, "sparse", "rfc3339", size, "backlog.log")
+        corpus = write(plan, usual, Style(), size, "backlog.log")
         found.append(_backlog(ours, spawner, f"{RULES} rules", Job(corpus, usual, usual_json, plan.scratch)))
-    corpus = write(plan, usual, "sparse", "rfc3339", large // 10, "backlog.log")
+    corpus = write(plan, usual, Style(), large // 10, "backlog.log")
     found.append(_backlog(ours, spawner, f"{MANY} rules", Job(corpus, many, many_json, plan.scratch)))
-    corpus = write(plan, usual, "sparse", "rfc3339", length, "backlog.log")
+    corpus = write(plan, usual, Style(), length, "backlog.log")
     add_long_line(corpus, length)
     what = f"{RULES} rules, one line of {length / 1e6:.0f} MB"
     found.append(_backlog(ours, spawner, what, Job(corpus, usual, usual_json, plan.scratch)))
@@ -164,7 +164,7 @@ def add_long_line(corpus: Corpus, length: int) -> None:
     last = max(minute for _, minute in corpus.counts)
     kind = next(number for number, message in enumerate(corpus.kinds) if "logs.cron.job" in message.metrics)
     with corpus.path.open("ab") as file:
-        size = file.write(f"{stamp(corpus.form, last + 59, 999999)} {HOST} CRON[7]: (root) CMD (".encode())
+        size = file.write(f"{stamp(corpus.style.form, last + 59, 999999)} {HOST} CRON[7]: (root) CMD (".encode())
         while size < length:
             size += file.write(b"x" * 1_000_000)
         size += file.write(b")\n")
@@ -195,7 +195,7 @@ def growth(plan: Plan, parser: Parser, spawner: Spawner, density: str) -> Growth
     for count in (4, RULES):
         rules_json = plan.scratch / f"rules-{count}.json"
         rules = compile_rules(count, rules_json)
-        corpus = corpus or write(plan, rules, density, "rfc3339", plan.size, "growth.log")
+        corpus = corpus or write(plan, rules, Style(density), plan.size, "growth.log")
         jobs[count] = Job(corpus, rules, rules_json, plan.scratch)
     results: dict[int, list[Result]] = {count: [] for count in jobs}
     for _ in range(plan.rounds):
@@ -221,14 +221,15 @@ class Hour:
 def howto_hour(plan: Plan, spawner: Spawner, share: float) -> Hour:
     """Sixty minutes at a share of the typical rate, four rules, the script run after each."""
     rules = compile_rules(4, plan.scratch / "rules-4.json")
-    writer = Writer(rules, "dense", "rfc3339")
+    style = Style("dense")
+    writer = Writer(rules, style)
     regexes, log = plan.scratch / "regexes.json", plan.scratch / "howto.log"
     log.write_bytes(b"")
-    corpus = Corpus(log, "dense", "rfc3339", writer.kinds)
-    regexes.write_text(json.dumps([rule.line_regex(corpus.header) for rule in rules]))
+    corpus = Corpus(log, style, writer.kinds)
+    regexes.write_text(json.dumps([rule.line_regex(style.header) for rule in rules]))
     printed = 0
     for number in range(60):
-        lines, kinds = writer.minute(start_for(0) + 60 * number, lines=int(writer.rate * share))
+        lines, kinds = writer.minute(style.start_for(60 * style.pace) + 60 * number, lines=int(writer.rate * share))
         with log.open("ab") as file:
             corpus.size += file.write(b"".join(lines))
         corpus.counts.update({(kind, number): count for kind, count in kinds.items()})

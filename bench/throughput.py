@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fleet.progress import say
 
-from bench.corpus import Corpus, Writer, start_for
+from bench.corpus import Corpus, Style, Writer
 from bench.measure import Spawner
 from bench.peers.base import Job, Peer, Result
 from bench.rules import Rule, compile_rules
@@ -57,9 +57,8 @@ class Measured:
 class Cell:
     """All programs on one file with one rule set."""
 
-    density: str
+    style: Style
     rules: int
-    form: str
     size: int
     lines: int
     counted: int  # what an exact counter counts in the file
@@ -85,24 +84,24 @@ class Plan:
     scratch: Path
 
 
-def write(plan: Plan, rules: list[Rule], density: str, form: str, size: int, name: str) -> Corpus:
+def write(plan: Plan, rules: list[Rule], style: Style, size: int, name: str) -> Corpus:
     """A new file of that size that ends an hour or two ago."""
-    corpus = Writer(rules, density, form).write(plan.scratch / name, size, start_for(size))
+    corpus = Writer(rules, style).write(plan.scratch / name, size)
     matching = f"{corpus.matching_lines(rules) / corpus.lines:.1%} match"
     extent = f"{corpus.size / 1e6:.0f} MB, {corpus.lines} lines"
-    say(f"{name}: {extent}, {matching} ({density}, {form}, {len(rules)} rules)")
+    say(f"{name}: {extent}, {matching} ({style}, {len(rules)} rules)")
     return corpus
 
 
-def measure(plan: Plan, spawner: Spawner, peers: Sequence[Peer], density: str, count: int, form: str) -> Cell:
+def measure(plan: Plan, spawner: Spawner, peers: Sequence[Peer], style: Style, count: int) -> Cell:
     """All these programs on one new file; the file is removed afterwards."""
     rules_json = plan.scratch / f"rules-{count}.json"
     rules = compile_rules(count, rules_json)
-    corpus = write(plan, rules, density, form, plan.size, "bench.log")
+    corpus = write(plan, rules, style, plan.size, "bench.log")
     job = Job(corpus, rules, rules_json, plan.scratch)
     table = {peer.key: Measured(peer, corpus.size) for peer in peers}
     if plan.size > 2 * SAMPLE:
-        small = write(plan, rules, density, form, SAMPLE, "sample.log")
+        small = write(plan, rules, style, SAMPLE, "sample.log")
         for measured in table.values():
             result = measured.peer.run(spawner, Job(small, rules, rules_json, plan.scratch))
             if result.usage.cpu / small.size * corpus.size > TOO_LONG or not result.equal:
@@ -120,7 +119,7 @@ def measure(plan: Plan, spawner: Spawner, peers: Sequence[Peer], density: str, c
     first_only = sum(corpus.first_match_totals(rules).values())
     corpus.path.unlink()
     counted = sum(corpus.totals(rules).values())
-    return Cell(density, count, form, corpus.size, corpus.lines, counted, first_only, table)
+    return Cell(style, count, corpus.size, corpus.lines, counted, first_only, table)
 
 
 def tell(measured: Measured, result: Result, size: int) -> None:

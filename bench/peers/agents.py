@@ -169,7 +169,7 @@ class Telegraf(Peer):
         """telegraf.conf: each rule's pattern captures the tag under the rule's own name."""
         tags = "\n".join(f"T{number} {rule.tag_names}" for number, rule in enumerate(job.rules))
         patterns = ",\n".join(
-            json.dumps(f"{job.corpus.header}%{{T{number}:{rule.name}}}{rule.after_tag}{rule.body_regex}")
+            json.dumps(f"{job.corpus.style.header}%{{T{number}:{rule.name}}}{rule.after_tag}{rule.body_regex}")
             for number, rule in enumerate(job.rules)
         )
         return f"""[agent]

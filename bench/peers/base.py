@@ -28,7 +28,7 @@ class Job:
 
     def regexes(self) -> list[str]:
         """Each rule as a regex on the whole line."""
-        return [rule.line_regex(self.corpus.header) for rule in self.rules]
+        return [rule.line_regex(self.corpus.style.header) for rule in self.rules]
 
     def named(self, counts: list[int]) -> dict[str, int]:
         """Counts in the rules' order by metric, zeros left out."""

@@ -71,7 +71,7 @@ class NestedMtail(Mtail):
         for rule in job.rules:
             by_program.setdefault(rule.programs, []).append(rule)
         for own in by_program.values():
-            yield f"/{slashed(job.corpus.header + own[0].tag_regex)}(?P<msg>.*)$/ {{\n"
+            yield f"/{slashed(job.corpus.style.header + own[0].tag_regex)}(?P<msg>.*)$/ {{\n"
             for rule in own:
                 yield f"  $msg =~ /{slashed(rule.match)}/ {{\n    {rule.name}++\n  }}\n"
             yield "}\n"

@@ -61,10 +61,10 @@ def outcome(rule: Rule, test: Test) -> Outcome:
 
 def _view(rule: Rule, test: Test) -> rules.View:
     """The rules that the engine reads the test's file with: this one, and the parser's own."""
-    return rules.RuleSet.from_document(document([rule]), str(rule.place())).view(_source(rule, test))
+    return rules.RuleSet.from_document(document([rule]), str(rule.place())).view(source_of(rule, test))
 
 
-def _source(rule: Rule, test: Test) -> str:
+def source_of(rule: Rule, test: Test) -> str:
     """The file the test's line stands in: its own, or one that the rule's first glob names."""
     if test.source:
         return test.source

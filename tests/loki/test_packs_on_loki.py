@@ -1,0 +1,177 @@
+"""Every rule of every pack, asked of a real Loki with the packs' own sample lines, answers what the engine counts.
+
+LOGMETRICS_LOKI is the path of a Loki binary (3.x). Lines that stand for repeated ones are left out: LogQL cannot
+multiply.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from logmetrics import check, lines, logql, rules, values
+from logmetrics.compile import DEFAULT_PACKS_DIR, document, read_packs
+from logmetrics.rulespec import Rule, pack_names
+
+CONFIG = """\
+auth_enabled: false
+analytics: {reporting_enabled: false}
+server:
+  {http_listen_address: 127.0.0.1, http_listen_port: %(http)d,
+   grpc_listen_address: 127.0.0.1, grpc_listen_port: %(grpc)d}
+common:
+  instance_addr: 127.0.0.1
+  path_prefix: %(data)s
+  replication_factor: 1
+  ring: {instance_addr: 127.0.0.1, kvstore: {store: inmemory}}
+  storage: {filesystem: {chunks_directory: %(data)s/chunks, rules_directory: %(data)s/rules}}
+memberlist: {bind_addr: [127.0.0.1], bind_port: %(gossip)d}
+ingester: {lifecycler: {min_ready_duration: 0s}}
+frontend: {encoding: protobuf}
+limits_config: {allow_structured_metadata: true, discover_service_name: [], discover_log_levels: false}
+schema_config:
+  configs:
+    - {from: "2024-01-01", store: tsdb, object_store: filesystem, schema: v13, index: {prefix: index_, period: 24h}}
+"""
+READY = 90  # seconds
+PARTS: dict[str, Callable[[list[float]], float]] = {
+    "count": len,
+    "min": min,
+    "max": max,
+    "mean": lambda read: sum(read) / len(read),
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def fetch(url: str, body: bytes | None = None) -> bytes:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+        found: bytes = answer.read()
+        return found
+
+
+@pytest.fixture(scope="module")
+def loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Loki that runs for this module."""
+    binary = os.environ.get("LOGMETRICS_LOKI")
+    if not binary:
+        pytest.fail("set LOGMETRICS_LOKI to the path of a Loki binary")
+    folder = tmp_path_factory.mktemp("loki")
+    ports = {"http": free_port(), "grpc": free_port(), "gossip": free_port()}
+    (folder / "config.yaml").write_text(CONFIG % {**ports, "data": folder / "data"})
+    address = f"http://127.0.0.1:{ports['http']}"
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [binary, f"-config.file={folder / 'config.yaml'}"], stdout=log, stderr=log, cwd=folder
+        )
+        try:
+            end = time.monotonic() + READY
+            while True:
+                try:
+                    fetch(address + "/ready")
+                    break
+                except (OSError, urllib.error.URLError):
+                    if process.poll() is not None or time.monotonic() > end:
+                        pytest.fail(f"Loki is not ready: {(folder / 'log').read_text()[-2000:]}")
+                    time.sleep(0.5)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def all_rules() -> list[Rule]:
+    packs = read_packs(pack_names([DEFAULT_PACKS_DIR]), [DEFAULT_PACKS_DIR])
+    return [rule for pack in packs for rule in pack.rules]
+
+
+def samples() -> set[tuple[str, str]]:
+    """(source, line) of all tests but those of repeated lines."""
+    found = set()
+    for rule in all_rules():
+        for test in rule.tests:
+            line = test.line.encode()
+            if rules.repeated(line[lines.split(line, time.time())[2] :])[0] == 1:
+                found.add((check.source_of(rule, test), test.line))
+    return found
+
+
+def push(address: str, host: str, at: int) -> None:
+    """The samples as `ship` sends them: one stream a source, the program as structured metadata."""
+    streams: dict[str, list[list[object]]] = defaultdict(list)
+    for number, (source, line) in enumerate(sorted(samples())):
+        program = lines.split(line.encode(), time.time())[1]
+        value: list[object] = [str(at * 1_000_000_000 + number), line]
+        streams[source].append(value if program is None else [*value, {"program": program.decode()}])
+    body = [
+        {"stream": {"job": "logmetrics", "host": host, "source": source}, "values": own}
+        for source, own in streams.items()
+    ]
+    fetch(address + "/loki/api/v1/push", json.dumps({"streams": body}).encode())
+
+
+def counted() -> tuple[dict[str, int], dict[str, list[float]]]:
+    """Matches and values by metric, by the engine."""
+    ruleset = rules.RuleSet.from_document(document(all_rules()), "packs")
+    hits: dict[str, int] = defaultdict(int)
+    read: dict[str, list[float]] = defaultdict(list)
+    for source, text in samples():
+        line = text.encode()
+        _, program, start = lines.split(line, time.time())
+        for hit in rules.hits(ruleset.view(source).rules_for(program), line[start:]):
+            hits[hit.rule.metric] += 1
+            if hit.rule.value:
+                number = values.number(hit.found.group("value"))
+                assert number is not None
+                read[hit.rule.metric].append(number / values.SCALE)
+    return hits, read
+
+
+def expected(series: str, kinds: dict[str, str], hits: dict[str, int], read: dict[str, list[float]]) -> float | None:
+    """What Loki must answer for a series; None for a percentile, which Loki reckons in its own way."""
+    if series in kinds:
+        return sum(read[series]) if kinds[series] == "sum" else float(hits[series])
+    metric, _, part = series.rpartition(".")
+    return float(PARTS[part](read[metric])) if part in PARTS else None
+
+
+def test_loki_answers_what_the_engine_counts(loki: str) -> None:
+    now = int(time.time())
+    push(loki, "test", now - 30)
+    hits, read = counted()
+    kinds = {rule.metric: rule.type for rule in all_rules() if rule.type != "timing"}
+    differing = {}
+    for series, query in logql.document(all_rules(), "test", "5m").items():
+        parameters = urllib.parse.urlencode({"query": query, "time": now + 30})
+        answer = json.loads(fetch(f"{loki}/loki/api/v1/query?{parameters}"))["data"]["result"]
+        got = [float(one["value"][1]) for one in answer]
+        want = expected(series, kinds, hits, read)
+        if len(got) != 1 or (want is not None and got[0] != pytest.approx(want)):
+            differing[series] = (got, want)
+    assert differing == {}
+
+
+def test_every_rule_has_a_sample_that_counts() -> None:
+    """Without this, equal zeros would pass for agreement."""
+    hits, _ = counted()
+    assert {rule.metric for rule in all_rules()} == {metric for metric, number in hits.items() if number}
+
+
+def test_the_samples_come_from_the_repository() -> None:
+    assert Path(__file__).resolve().parents[2] / "files" / "rules" == DEFAULT_PACKS_DIR

@@ -201,7 +201,12 @@ def test_the_gate_counts_failed_and_lost_hosts_and_tells_a_common_fault_once() -
 
 def test_compile_is_silent_where_check_has_spoken() -> None:
     results = [
-        {"rc": 1, "item": [{}, "check"], "stderr": "p.yml:3: bad\np.yml:3: bad\n", "stdout": ""},
+        {
+            "rc": 1,
+            "item": [{}, "check"],
+            "stderr": "p.yml:3: bad\np.yml:3: bad\n1 pack, 2 rules, 3 tests: 1 finding\n",
+            "stdout": "",
+        },
         {"rc": 1, "item": [{}, "compile"], "stderr": "p.yml:3: worse\n", "stdout": ""},
     ]
     assert GATE.rule_faults(results) == ["p.yml:3: bad"]

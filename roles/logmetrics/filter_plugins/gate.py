@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 NAMED = 10  # hosts that a line names
+TOTALS = re.compile(r"\d+ packs?, ")  # the last line of `logmetrics check`
 
 
 def rule_faults(results: list[dict[str, Any]]) -> list[str]:
@@ -13,7 +15,8 @@ def rule_faults(results: list[dict[str, Any]]) -> list[str]:
     for result in results:
         if result.get("rc") != 0:
             text = str(result.get("stderr") or result.get("stdout") or result.get("msg"))
-            lines[result["item"][1]].update(dict.fromkeys(filter(str.strip, text.splitlines())))
+            told = [line for line in text.splitlines() if line.strip() and not TOTALS.match(line)]
+            lines[result["item"][1]].update(dict.fromkeys(told))
     return list(lines["check"] or lines["compile"])
 
 

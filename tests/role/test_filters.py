@@ -36,7 +36,7 @@ SEEN: dict[str, Any] = {
     "listeners": {},
     "free_mb": {"/opt": 5000},
     "trees": {"/opt/loki": {"intact": False, "archive": None}},
-    "services": {"telegraf.service": SERVICE},
+    "services": {"telegraf.service": SERVICE, "loki.service": SERVICE},
     "schema": "",
     "sources": {
         "resolved": ["/var/log/auth.log", "/var/log/syslog"],
@@ -183,6 +183,16 @@ def test_the_wish_for_a_telegraf_is_held_against_what_is_there(
 def test_a_host_that_cannot_be_looked_at_is_told(result: dict[str, Any], says: str | None) -> None:
     faults = FAULTS.result_faults(result)
     assert (faults == []) if says is None else (len(faults) == 1 and says in faults[0])
+
+
+def test_a_loki_of_somebody_else_is_left_alone() -> None:
+    foreign = {**SERVICE, "there": True}
+    seen = {**SEEN, "services": {"telegraf.service": SERVICE, "loki.service": foreign}}
+    assert FAULTS.loki_faults(SEEN) == []
+    assert FAULTS.loki_faults({**seen, "services": {"loki.service": {**foreign, "ours": True}}}) == []
+    assert FAULTS.loki_faults(seen) == [
+        "a Loki that is not the role's is installed (loki.service); remove it, or leave this host out"
+    ]
 
 
 def test_the_gate_counts_failed_and_lost_hosts_and_tells_a_common_fault_once() -> None:

@@ -68,7 +68,13 @@ def host_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         for path, free in sorted(seen["free_mb"].items()):
             if free < wanted["space_min_mb"]:
                 lines.append(f"{path} has {free} MB free, {wanted['space_min_mb']} are needed; make room")
-    return lines + telegraf_faults(seen, wanted) + schema_faults(seen) + source_faults(seen["sources"], wanted)
+    return (
+        lines
+        + loki_faults(seen)
+        + telegraf_faults(seen, wanted)
+        + schema_faults(seen)
+        + source_faults(seen["sources"], wanted)
+    )
 
 
 def port_faults(seen: dict[str, Any], ports: dict[str, dict[str, str]]) -> list[str]:
@@ -79,6 +85,14 @@ def port_faults(seen: dict[str, Any], ports: dict[str, dict[str, str]]) -> list[
         if holder != use["unit"]:
             lines.append(f"port {port} is in use by {holder}; stop that or set {use['variable']}")
     return lines
+
+
+def loki_faults(seen: dict[str, Any]) -> list[str]:
+    """A Loki that somebody else installed: its unit, its config and its data are not the role's to replace."""
+    service = seen["services"]["loki.service"]
+    if service["there"] and not service["ours"]:
+        return ["a Loki that is not the role's is installed (loki.service); remove it, or leave this host out"]
+    return []
 
 
 def telegraf_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -29,6 +29,7 @@ LOG_GROUPS = ("adm", "systemd-journal")
 SYSLOG_FILES = ("/var/log/auth.log", "/var/log/syslog")
 PROBE_TAG = "logmetrics-preflight"
 PROBE_PATIENCE = 5.0  # s until a probe line that is not there counts as lost
+PROBE_CREATES = 1.0  # s that a syslog daemon has to make a file for a line
 PROBE_SETTLE = 0.3  # s in which a second copy of it may still come
 NOBODY = 65534
 
@@ -247,9 +248,28 @@ def resolve(sources: List[str]) -> List[str]:
     """
     if sources != ["auto"]:
         return sources
-    if syslog_daemon() and all(Path(path).exists() for path in SYSLOG_FILES):
+    if syslog_daemon() and syslog_files_there():
         return list(SYSLOG_FILES)
     return ["journal"]
+
+
+def syslog_files_there() -> bool:
+    """Whether the files exist, once lines for them were written.
+
+    rsyslog makes a file with its first line: on a new host, and after each rotation, auth.log is missing until somebody
+    logs in, and a look at such a moment must not find another source than the look before.
+    """
+    deadline = time.monotonic() + PROBE_CREATES
+    for code in (syslog.LOG_AUTH, syslog.LOG_USER):
+        if not all(Path(path).exists() for path in SYSLOG_FILES):
+            syslog.openlog(PROBE_TAG, 0, code)
+            syslog.syslog(code | syslog.LOG_INFO, "is there a file for this facility?")
+            syslog.closelog()
+    while not all(Path(path).exists() for path in SYSLOG_FILES):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def expand(source: str) -> List[Path]:

@@ -31,7 +31,8 @@ def parse(line: bytes, ref: float) -> Stamp | None:
     """The stamp at the line's start, or None; `ref` (Unix time) settles a missing year and a repeated hour."""
     first = line[:1]
     if first.isalpha():
-        return rfc3164(line, ref)
+        # A virtual host or an IPv6 address may begin a line of an access log.
+        return rfc3164(line, ref) or _access(line)
     if first.isdigit():
         if line[4:5] == b"-" or line[4:5] == b"/":
             return iso(line, 0, ref)

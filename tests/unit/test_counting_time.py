@@ -1,0 +1,35 @@
+"""Times and backlogs as hosts have them: odd stamps, clocks that jump, late lines and many series at once."""
+
+from __future__ import annotations
+
+import time
+
+from logmetrics.lines import split
+from logmetrics.rules import RuleSet
+from logmetrics.tally import Families, Tally, Timeline
+from world import METRIC, START
+
+ACCESS = b'[22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200'
+ACCESS_AT = 1_795_341_600
+
+
+def test_an_access_log_may_begin_with_a_letter() -> None:
+    for host in (b"1.2.3.4", b"::1", b"fd00::7", b"2001:db8::1", b"example.com:443 1.2.3.4"):
+        assert split(host + b" - - " + ACCESS, START) == ((ACCESS_AT, 0, 1_000_000_000, 0), None, 0), host
+
+
+def test_an_access_log_stamp_makes_no_syslog_header() -> None:
+    rules = RuleSet.from_document(
+        {"rules": [{"metric": METRIC, "type": "counter", "program": ["app"], "match": "^event"}], "format": 1}, "test"
+    )
+    good = time.strftime("%b %e %H:%M:%S", time.localtime(START - 30)).encode() + b" host app[1]: event\n"
+    data = good * 300 + b"Xxx 21 09:00:00 host app[1]: event " + ACCESS + b"\n" + good
+    counts = []
+    for bulk in (True, False):
+        tally = Tally(60, 0, 0, Timeline([(0, rules)]), Families({}, lambda _: True), lambda: float(START), 65536)
+        if bulk:
+            assert tally._add_bulk("/x", data)
+        else:
+            tally.add_exactly("/x", data)
+        counts.append(tally.open)
+    assert counts[0] == counts[1] == {START - 60: {METRIC: 301}}

@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-outages artifacts relock
+.PHONY: help demo demo-down test lint unit hosts proof-outages artifacts variables relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -29,6 +29,9 @@ proof-outages: ## Telegraf, Loki and carbon fail in turn under real events (25 m
 
 artifacts: ## build Loki and Telegraf into the cache and print where
 	@$(RUN) python3 -m fleet.artifacts
+
+variables: ## write README's table of variables anew from the role's argument_specs and defaults
+	@$(RUN) tools/variables.py --write
 
 relock: ## pin requirements.in anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \

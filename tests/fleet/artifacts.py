@@ -4,6 +4,7 @@ Tests must not depend on a release page, so the same released versions are built
 and packed under upstream's file names; the role then downloads, verifies and unpacks them as it does for users.
 
     python3 -m fleet.artifacts              build what is missing, print the mirror's directory
+    python3 -m fleet.artifacts loki         the same, print the path of a Loki that can be run here
     python3 -m fleet.artifacts lock VERSION write gomods/loki-VERSION/{go.mod,go.sum} for another Loki release
 
 Layout of the directory (one mirror root):
@@ -235,14 +236,31 @@ def assemble(jobs: list[Job], keys: list[str]) -> Path:
     return root
 
 
+def loki_binary() -> Path:
+    """Loki unpacked beside the mirror, for tests that run it on this machine."""
+    root = mirror_root()
+    name = f"loki-linux-{architecture()}"
+    target = root.parent / "unpacked" / f"{root.name}-{name}"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(root / "loki" / f"v{LOKI_VERSIONS[0]}" / f"{name}.zip") as archive:
+            fresh = target.with_suffix(".new")
+            fresh.write_bytes(archive.read(name))
+        fresh.chmod(0o755)
+        fresh.rename(target)
+    return target
+
+
 def main(argv: list[str]) -> int:
     """Command line: see the module's text."""
     if argv[:1] == ["lock"] and len(argv) == 2:
         lock_loki(argv[1])
+    elif argv == ["loki"]:
+        print(loki_binary())
     elif not argv:
         print(mirror_root())
     else:
-        print("usage: python3 -m fleet.artifacts [lock LOKI_VERSION]", file=sys.stderr)
+        print("usage: python3 -m fleet.artifacts [loki | lock LOKI_VERSION]", file=sys.stderr)
         return 2
     return 0
 

@@ -272,9 +272,14 @@ class _Follower:
             track.path = moved
             self.old.append(track)
         else:
+            # Few first bytes fit other files, too: then a copy beside it is the likelier one.
+            if track.head_length == SIGNED and self._is_restored(track):
+                return
             copy = self._copy_of(track, ())
             if copy is not None:
                 self.old.append(copy)
+            elif self._is_restored(track):
+                return
         since = track.mtime
         if moved is not None and not was_empty:
             now = self._stat(moved)
@@ -284,6 +289,27 @@ class _Follower:
         if moved is None and copy is None and (track.head_length or (track.size and not came)):
             self._lost(track, "is gone, and no copy of it is beside it")
         self.live = self._adopt(stat) if stat is not None else None
+
+    def _is_restored(self, track: Track) -> bool:
+        """Whether the live name holds what was read under another inode or device; then it is read on from there.
+
+        A device's number may be another after a boot (stat(2) promises none), and a log may be moved to a new disk.
+        """
+        if not track.head_length:
+            return False
+        try:
+            reader = Plain(self.path)
+        except OSError:
+            return False
+        try:
+            if not track.holds(reader):
+                return False
+            track.dev, track.ino = reader.stat.st_dev, reader.stat.st_ino
+        finally:
+            reader.close()
+        self.known[track.dev, track.ino] = self.path
+        self.live = track
+        return True
 
     def _between(self, since: int, not_these: list[Track]) -> int:
         """Files that were live and rotated away between two runs: not known, written after `since` (ns). How many."""

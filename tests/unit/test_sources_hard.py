@@ -1,0 +1,75 @@
+"""Sources in hard places: files that change their identity, that cannot be read, that have two names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from logmetrics.state import decode, encode
+from world import World
+
+
+def counting(world: World, minutes: int = 3) -> World:
+    """Past the first, partial interval, with some minutes counted."""
+    world.path.touch()
+    world.touch(world.path)
+    world.run()
+    world.advance(60)
+    for _ in range(minutes):
+        world.write(10)
+        world.advance(60)
+        world.run()
+    return world
+
+
+def changed_device(world: World) -> None:
+    """As after a boot at which the file system got another device number."""
+    path = world.state / "count.state"
+    content = decode(path.read_bytes())
+    assert content is not None
+    for cursor in content["sources"].values():
+        for place in cursor["paths"].values():
+            for track in [place["live"], *place["old"]]:
+                track["dev"] += 1
+    path.write_bytes(encode(content))
+
+
+def restored(world: World) -> None:
+    """As after a move to another disk: the content and its times are the same, the inode is not."""
+    copy = world.logs / "restore.tmp"
+    shutil.copy2(world.path, copy)
+    copy.rename(world.path)
+
+
+@pytest.mark.parametrize("event", [changed_device, restored])
+@pytest.mark.parametrize("backup", [False, True])
+def test_the_same_content_under_another_identity_is_not_counted_again(
+    tmp_path: Path, event: object, backup: bool
+) -> None:
+    world = counting(World(tmp_path / "w"))
+    if backup:
+        shutil.copy2(world.path, world.logs / "app.log.bak")
+    assert callable(event)
+    event(world)
+    world.run()
+    world.write(5)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+def test_a_few_first_bytes_are_known_under_another_identity(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.write(1)
+    world.advance(60)
+    world.run()
+    assert world.path.stat().st_size < 256
+    restored(world)
+    world.write(5)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0

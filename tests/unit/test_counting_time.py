@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 
 from logmetrics.lines import split
 from logmetrics.rules import RuleSet
 from logmetrics.tally import Families, Tally, Timeline
-from world import METRIC, START
+from world import METRIC, START, World
 
 ACCESS = b'[22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200'
 ACCESS_AT = 1_795_341_600
@@ -33,3 +35,37 @@ def test_an_access_log_stamp_makes_no_syslog_header() -> None:
             tally.add_exactly("/x", data)
         counts.append(tally.open)
     assert counts[0] == counts[1] == {START - 60: {METRIC: 301}}
+
+
+def test_a_number_ends_no_counting_in_a_log_without_stamps(tmp_path: Path) -> None:
+    rules = {"format": 1, "hash": "x", "rules": [{"metric": METRIC, "type": "counter", "match": "^event"}]}
+    # One of another decade, and one of two months ago.
+    for number in (1_000_000_000, START - 60 * 86_400, 9_999_999_999):
+        world = World(tmp_path / str(number))
+        world.rules_path.write_text(json.dumps(rules))
+        world.path.touch()
+        world.run()
+        world.advance(60)
+        for _ in range(3):
+            world.append(world.path, b"event\n" * 5)
+            world.run()
+            world.append(world.path, f"{number} what somebody typed\n".encode() + b"event\n" * 5)
+            world.advance(60)
+            world.run()
+        world.settle()
+        assert sum(world.stored().values()) == 30
+
+
+def test_a_line_without_a_stamp_belongs_to_the_one_before_it_in_a_backlog(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    rules = {"format": 1, "hash": "x", "rules": [{"metric": METRIC, "type": "counter", "match": "^ +event"}]}
+    world.rules_path.write_text(json.dumps(rules))
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.run()
+    world.advance(5)
+    world.append(world.path, world.line(world.now, "noise") + b"  event\n")
+    world.advance(1800)
+    world.settle()
+    assert world.stored() == {START + 60: 1}

@@ -14,7 +14,7 @@ from .errors import Busy, Fault
 from .history import History, catalog_id
 from .sources.base import Budget, Sink
 from .state import DAMAGED, FRESH, PREVIOUS, Store
-from .tally import AHEAD, Families, Tally
+from .tally import AHEAD, SECOND, Families, Tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,7 +150,10 @@ class Run:
                 cursor = self._start(source, beginning=False)
                 if source.name not in state["sources"]:
                     continue
-            tally.carried.update(cursor.get("carried", {}))
+            # What is read now was written since the source was last read to its end.
+            tally.carry_from = max(state["first"], min(cursor.get("read_to", 0), int(self.now))) * SECOND
+            carried: dict[str, int] = cursor.get("carried", {})
+            tally.carried.update({path: at for path, at in carried.items() if at >= tally.carry_from})
             looked = self.clock()
             report = source.read(cursor, Counter(tally), budget.share(len(all_sources) - number))
             cursor["carried"] = {path: at for path, at in tally.carried.items() if _belongs(path, cursor, source.name)}
@@ -164,6 +167,7 @@ class Run:
             passed = max(cursor.get("passed", 0), shown)
             if report.at_end:
                 passed = max(passed, int(looked - settings.grace))
+                cursor["read_to"] = int(looked - settings.grace)
             cursor["passed"] = min(passed, int(self.clock()) + AHEAD)
             # A source that could not be read is reported, not waited for.
             if not (report.at_end or report.faults) and _is_read(tally, cursor, source.name):

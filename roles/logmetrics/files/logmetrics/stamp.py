@@ -24,6 +24,7 @@ MONTHS = {
     )
 }
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_YEAR = 366 * 86_400
 _ACCESS_LOG_REACH = 512  # how far into a line an access log's time is looked for
 
 
@@ -36,8 +37,7 @@ def parse(line: bytes, ref: float) -> Stamp | None:
     if first.isdigit():
         if line[4:5] == b"-" or line[4:5] == b"/":
             return iso(line, 0, ref)
-        found = _unix(line)
-        return found or _access(line)
+        return _unix(line, ref) or _access(line)
     if first == b"<":
         return _after_priority(line, ref)
     if first == b"[":
@@ -173,8 +173,14 @@ def offset(line: bytes, at: int) -> tuple[int, int] | None:
     return (-seconds if sign == b"-" else seconds), end
 
 
-def _unix(line: bytes) -> Stamp | None:
-    """Ten digits of seconds with an optional fraction, or thirteen of milliseconds, then a blank or the end."""
+def _unix(line: bytes, ref: float) -> Stamp | None:
+    """Ten digits of seconds with an optional fraction, or thirteen of milliseconds, then a blank or the end.
+
+    A number that is more than a year away from `ref` is some other number.
+    """
+    digits = line[:10]
+    if not (digits.isdigit() and abs(int(digits) - ref) < _YEAR):
+        return None
     stop = 0
     while stop < 14 and line[stop : stop + 1].isdigit():
         stop += 1

@@ -107,6 +107,7 @@ class Tally:
         self.bad_values: dict[str, int] = {}
         self.passed: dict[str, int] = {}  # source: newest stamp seen, seconds (never one from the future)
         self.carried: dict[str, int] = {}  # source: ns of the last stamp, for lines without one
+        self.carry_from = first * SECOND  # ns; an older stamp (a number that looks like one) is not carried
         self._sorters: dict[str, Sorter | None] = {}
         self._programs: dict[tuple[int, str, bytes, int], Program] = {}
         self._views: dict[tuple[int, str], View] = {}
@@ -147,7 +148,8 @@ class Tally:
             self._add_odd(source, line, now)
         if last[0] <= int(now) + AHEAD:
             self.passed[source] = max(self.passed.get(source, 0), last[0])
-            self.carried[source] = last[0] * SECOND + last[1]
+            if last[0] * SECOND + last[1] >= self.carry_from:
+                self.carried[source] = last[0] * SECOND + last[1]
         else:
             self.carried[source] = int(now * SECOND)
         return True
@@ -239,7 +241,8 @@ class Tally:
                     ahead, when = True, int(now * SECOND)
                 elif stamp[0] > passed:
                     passed = stamp[0]
-                carried = when
+                if when >= self.carry_from:
+                    carried = when
             else:
                 when = carried if carried is not None else int(now * SECOND)
             self._count(source, when, ahead, program, line[start:])

@@ -85,7 +85,7 @@ def play(world: World, steps: list[Step]) -> None:
 
 
 @pytest.mark.parametrize("late", ["correct", "next"])
-@settings(max_examples=500, report_multiple_bugs=False, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, report_multiple_bugs=False, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_what_is_stored_is_what_was_written(late: str, steps: list[Step]) -> None:
     root = Path(tempfile.mkdtemp())

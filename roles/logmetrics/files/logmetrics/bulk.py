@@ -9,7 +9,7 @@ Everything per line is done by functions written in C (map, compress, set). What
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from itertools import compress, repeat
 from operator import attrgetter, eq, itemgetter
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from .rules import Rule
 
-TAG_BYTES = 5  # of the tag in the key: enough to tell most programs, too few to take process ids in
+    Matcher = Callable[..., re.Match[bytes] | None]
+
+TAG_BYTES = 8  # of the tag in the key: enough to tell most programs, with few digits of a process id
 _KEYS_MOST = 20_000
 _SECONDS = rb":[0-6]\d"
 _REPEATED = b"message repeated "
@@ -31,12 +33,13 @@ _INDEX = attrgetter("lastindex")
 class Form:
     """Where the parts of a header stand in one form of stamp, and how its rest looks from the seconds on."""
 
-    __slots__ = ("header_at", "minute_end", "offset", "seconds_at", "unit")
+    __slots__ = ("header_at", "minute_end", "offset", "rest_of_stamp", "seconds_at", "unit")
 
     def __init__(self, seconds_at: int, header_at: int, offset: bool, interval: int) -> None:
         # Bytes up to here settle the interval.
         self.unit = 60 if interval % 60 == 0 else 10 if interval % 10 == 0 else 1  # seconds that these bytes tell apart
         self.minute_end = seconds_at + {60: 0, 10: 2, 1: 3}[self.unit]
+        self.rest_of_stamp = b":00"[self.minute_end - seconds_at :]
         self.seconds_at = seconds_at
         self.header_at = header_at  # first byte after seconds and fraction
         self.offset = offset  # whether a UTC offset stands there
@@ -68,36 +71,73 @@ class Program:
     """A program's rules as alternatives of one regex, from the seconds of the stamp on."""
 
     def __init__(self, rules: list[Rule], form: Form, tag_end: int) -> None:
-        self.match: Callable[..., Any] | None = None
-        self.by_index: dict[int, tuple[Rule, list[tuple[Rule, Callable[..., Any]]]]] = {}
+        self.match: Matcher | None = None  # None: these rules take the exact way
+        self._by_index: dict[int, int] = {}
         pairs = [(rule, regexes.alternative(rule.match.encode("utf-8"))) for rule in rules]
-        if any(found is None for _, found in pairs):
+        self._known = [(rule, found) for rule, found in pairs if found is not None]
+        if len(self._known) < len(pairs):
             return
-        known = [(rule, found) for rule, found in pairs if found is not None]
-        known.sort(key=lambda pair: not pair[1].anchored)
+        self._known.sort(key=lambda pair: not pair[1].anchored)
         # The usual ends of a tag; a line with another one does not match, and takes the exact way.
-        head = form.pattern(tag_end) + rb"(?:\[\d+\]: |: )"
+        self._head = form.pattern(tag_end) + rb"(?:\[\d+\]: |: )"
         # An empty group at the end of each alternative says which one it was, and lets `re` skip those whose first byte
         # is another.
-        text = b"|".join(b"%s(?P<r%d>)" % (found.text, number) for number, (_, found) in enumerate(known))
+        text = b"|".join(b"%s(?P<r%d>)" % (found.text, number) for number, (_, found) in enumerate(self._known))
         try:
-            pattern = re.compile(head + b"(?:" + _REPEATED + b"(?P<repeated>)|" + text + b"|)")
-            singles = [re.compile(head + found.text) for _, found in known]
+            pattern = re.compile(self._head + b"(?:" + _REPEATED + b"(?P<repeated>)|" + text + b"|)")
         except (re.error, OverflowError, RecursionError):
             return
-        for number, (rule, found) in enumerate(known):
-            shared = [
-                (other, singles[later].match)
-                for later, (other, theirs) in enumerate(known)
-                if later > number and found.may_share_a_line(theirs)
-            ]
-            self.by_index[pattern.groupindex[f"r{number}"]] = (rule, shared)
+        self._by_index = {pattern.groupindex[f"r{number}"]: number for number in range(len(self._known))}
+        self._shared: dict[int, list[tuple[Rule, Matcher]]] = {}
         self.match = pattern.match
 
-    @staticmethod
-    def is_plain(rule: Rule) -> bool:
-        """Whether a match of the rule is a count and nothing more."""
-        return rule.type == "counter" and not rule.groups
+    def rule(self, index: int) -> Rule | None:
+        """The rule of an alternative; None where its lines take the exact way (repeated messages, values, names)."""
+        number = self._by_index.get(index)
+        if number is None:
+            return None
+        rule = self._known[number][0]
+        plain = all(
+            one.type == "counter" and not one.groups for one in (rule, *(other for other, _ in self.shared(index)))
+        )
+        return rule if plain else None
+
+    def shared(self, index: int) -> list[tuple[Rule, Matcher]]:
+        """Later rules that may match a line of this alternative, too, each with its own regex."""
+        found = self._shared.get(index)
+        if found is None:
+            number = self._by_index[index]
+            mine = self._known[number][1]
+            found = self._shared[index] = [
+                (other, re.compile(self._head + theirs.text).match)
+                for other, theirs in self._known[number + 1 :]
+                if mine.may_share_a_line(theirs)
+            ]
+        return found
+
+
+class Pile:
+    """Lines of a buffer whose headers tell the same: program, where its tag begins, UTC offset."""
+
+    __slots__ = ("lines", "name", "offset", "tag_at")
+
+    def __init__(self, name: bytes, tag_at: int, offset: bytes) -> None:
+        self.lines: list[bytes] = []
+        self.name = name
+        self.tag_at = tag_at
+        self.offset = offset
+
+
+class _Keys(dict):  # type: ignore[type-arg]  # generic from Python 3.9 on alone
+    """Key -> the list for its lines; a key that is new is looked at once."""
+
+    def __init__(self, place: Callable[[bytes], list[bytes]]) -> None:
+        super().__init__()
+        self._place = place
+
+    def __missing__(self, key: bytes) -> list[bytes]:
+        found = self[key] = self._place(key)
+        return found
 
 
 class Sorter:
@@ -105,112 +145,118 @@ class Sorter:
 
     def __init__(self, programs: Iterable[bytes], form: Form, first: bytes) -> None:
         self.form = form
-        self.programs = sorted(programs)
+        self.programs = set(programs)
         start = form.header_at
-        host_at = first.find(b" ", start) + 1
-        host_end = first.find(b" ", host_at)
-        end = (host_end if host_end > 0 else start + 20) + 1 + TAG_BYTES
-        self.key = itemgetter(slice(start, end))
+        host_end = first.find(b" ", first.find(b" ", start) + 1)
+        end = (host_end if host_end > 0 else start + 20) + 1
+        self._key = itemgetter(slice(start, end + TAG_BYTES))
+        self._usual = first[start:end]  # offset and host of the first line, most likely those of all
         self.minute = itemgetter(slice(0, form.minute_end))
-        self._found: dict[bytes, Any] = {}
+        self._piles: dict[tuple[bytes, int, bytes], Pile] = {}
+        self._unsure: dict[tuple[bytes, int, bytes], list[bytes]] = {}  # by what is known of the tag
+        self._odd: list[bytes] = []
+        self._no_rules: list[bytes] = []
+        self._lists = _Keys(self._place)
 
-    def choose(self, lines: list[bytes]) -> tuple[list[tuple[bytes, int, list[bytes]]], list[bytes]]:
-        """(program, where its tag ends, its lines; lines for the exact way); the others are no rule's business."""
-        keys = list(map(self.key, lines))
-        distinct = set(keys)
-        found = self._found
-        if len(found) > _KEYS_MOST:
-            found.clear()
-        for key in distinct.difference(found):
-            found[key] = self._classify(key)
-        wanted = [key for key in distinct if found[key] is not None]
-        chosen: list[tuple[bytes, int, list[bytes]]] = []
-        odd: list[bytes] = []
-        if not wanted:
-            return chosen, odd
-        if len(distinct) == 1:
-            groups = {keys[0]: lines}
-        elif len(wanted) <= 3:
-            groups = {key: list(compress(lines, map(key.__eq__, keys))) for key in wanted}
+    def choose(self, lines: list[bytes]) -> tuple[list[Pile], list[bytes]]:
+        """(lines by what their headers tell, lines for the exact way); all others are no rule's business."""
+        if len(self._lists) > _KEYS_MOST:
+            self._lists.clear()
+        for used in (self._odd, self._no_rules, *self._unsure.values()):
+            used.clear()
+        for pile in self._piles.values():
+            pile.lines.clear()
+        # Append each line to the list of its key, without a step of Python's own per line.
+        deque(map(list.append, map(self._lists.__getitem__, map(self._key, lines)), lines), maxlen=0)
+        for (tag, tag_at, offset), own in self._unsure.items():
+            for name in self._beginning_with(tag) if own else ():
+                starts = (name + b"[", name + b":")
+                self._pile(name, tag_at, offset).extend([line for line in own if line.startswith(starts, tag_at)])
+        return [pile for pile in self._piles.values() if pile.lines], list(self._odd)
+
+    def _place(self, key: bytes) -> list[bytes]:
+        """The list for lines with this key."""
+        if key.startswith(self._usual):
+            host_end = len(self._usual) - 1
+            at = self._usual.rfind(b" ", 0, -1)
         else:
-            groups = {key: [] for key in wanted}
-            take = set(wanted)
-            for key, line in compress(zip(keys, lines), map(take.__contains__, keys)):
-                groups[key].append(line)
-        for key, own in groups.items():
-            tags = found[key]
-            if tags == "odd":
-                odd += own
-                continue
-            for starts, place, name in tags:
-                mine = own if starts is None else [line for line in own if line.startswith(starts, place)]
-                if mine:
-                    chosen.append((name, place + len(name), mine))
-        return chosen, odd
-
-    def _classify(self, key: bytes) -> Any:
-        """None, "odd", or [(what must stand where the tag begins or None, where that is, program)]."""
-        at = 0
-        if self.form.offset:
-            length = 1 if key[:1] in (b"Z", b"z") else 6 if key[3:4] == b":" else 5
-            shown = stamp.offset(key, 0)
-            if shown is None or shown[1] != length:
-                return "odd"
-            at = length
-        host_end = key.find(b" ", at + 1)
-        if key[at : at + 1] != b" " or host_end <= at + 1:
-            return "odd"
+            at = 0
+            if self.form.offset:
+                shown = stamp.offset(key, 0)
+                at = shown[1] if shown else -1
+            host_end = key.find(b" ", at + 1)
+        if at < 0 or key[at : at + 1] != b" " or host_end <= at + 1:
+            return self._odd
         tag = key[host_end + 1 :]
-        place = self.form.header_at + host_end + 1
-        ends = [end for end in (tag.find(b"["), tag.find(b":"), tag.find(b" ")) if end >= 0]
-        if ends:
-            end = min(ends)
-            name = tag[:end]
-            return [(None, place, name)] if tag[end : end + 1] != b" " and name in self.programs else None
-        tags = [((name + b"[", name + b":"), place, name) for name in self.programs if name.startswith(tag)]
-        return tags or None
+        tag_at = self.form.header_at + host_end + 1
+        bracket, colon, blank = tag.find(b"["), tag.find(b":"), tag.find(b" ")
+        end = bracket if 0 <= bracket and not 0 <= colon < bracket else colon
+        if blank >= 0 and not 0 <= end < blank:
+            return self._no_rules
+        if end >= 0:
+            return self._pile(tag[:end], tag_at, key[:at]) if tag[:end] in self.programs else self._no_rules
+        if not self._beginning_with(tag):
+            return self._no_rules
+        return self._unsure.setdefault((tag, tag_at, key[:at]), [])
+
+    def _beginning_with(self, tag: bytes) -> list[bytes]:
+        return [name for name in self.programs if name.startswith(tag)]
+
+    def _pile(self, name: bytes, tag_at: int, offset: bytes) -> list[bytes]:
+        found = self._piles.get((name, tag_at, offset))
+        if found is None:
+            found = self._piles[name, tag_at, offset] = Pile(name, tag_at, offset)
+        return found.lines
 
 
 class Counts:
-    """What a chunk of lines of one program comes to: per rule how many, and the lines that need the exact way."""
+    """What a pile comes to: how often each rule counted, by the bytes that settle the interval."""
 
-    __slots__ = ("by_rule", "exact", "lines")
+    __slots__ = ("by_minute", "exact", "matched")
 
     def __init__(self) -> None:
-        self.by_rule: list[tuple[Rule, int]] = []
-        self.lines = 0  # lines that counted here
-        self.exact: list[bytes] = []
+        self.by_minute: dict[bytes, dict[Rule, int]] = {}
+        self.matched: dict[bytes, int] = {}  # lines that counted here
+        self.exact: list[bytes] = []  # lines for the exact way
+
+    def _add(self, minute: bytes, rule: Rule, number: int) -> None:
+        own = self.by_minute.setdefault(minute, {})
+        own[rule] = own.get(rule, 0) + number
 
 
-def count(program: Program, lines: list[bytes], form: Form, line_max: int) -> Counts:
-    """Match all lines (of one program, in one interval) against the program's rules."""
+def count(
+    program: Program, lines: list[bytes], sorter: Sorter, line_max: int, not_these: Callable[[bytes], bool]
+) -> Counts:
+    """Match lines of one program against its rules; those of minutes that are `not_these` take the exact way."""
     counts = Counts()
     if program.match is None:
         counts.exact = lines
         return counts
-    matches = list(map(program.match, lines, repeat(form.seconds_at), repeat(line_max)))
+    seconds_at = sorter.form.seconds_at
+    matches = list(map(program.match, lines, repeat(seconds_at), repeat(line_max)))
     if None in matches:
-        counts.exact += [line for line, one in zip(lines, matches) if one is None]
+        counts.exact = [line for line, one in zip(lines, matches) if one is None]
         lines = [line for line, one in zip(lines, matches) if one is not None]
         matches = [one for one in matches if one is not None]
     indexes = list(map(_INDEX, matches))
-    for index, number in Counter(indexes).items():
-        if index is None:
+    if None in indexes:
+        lines = list(compress(lines, indexes))
+        indexes = list(compress(indexes, indexes))
+    minutes = list(map(sorter.minute, lines))
+    pairs = list(zip(minutes, indexes))
+    for pair, number in Counter(pairs).items():
+        minute, index = pair
+        rule = program.rule(index)
+        if rule is None or not_these(minute):
+            counts.exact += compress(lines, map(eq, pairs, repeat(pair)))
             continue
-        rule_and_shared = program.by_index.get(index)
-        if rule_and_shared is None or not all(
-            program.is_plain(rule) for rule in (rule_and_shared[0], *(other for other, _ in rule_and_shared[1]))
-        ):
-            # A repeated message, a value or a captured name.
-            counts.exact += compress(lines, map(eq, indexes, repeat(index)))
-            continue
-        rule, shared = rule_and_shared
-        counts.by_rule.append((rule, number))
-        counts.lines += number
+        counts._add(minute, rule, number)
+        counts.matched[minute] = counts.matched.get(minute, 0) + number
+        shared = program.shared(index)
         if shared:
-            own = lines if number == len(lines) else list(compress(lines, map(eq, indexes, repeat(index))))
+            own = list(compress(lines, map(eq, pairs, repeat(pair))))
             for other, match in shared:
-                also = number - list(map(match, own, repeat(form.seconds_at), repeat(line_max))).count(None)
+                also = number - list(map(match, own, repeat(seconds_at), repeat(line_max))).count(None)
                 if also:
-                    counts.by_rule.append((other, also))
+                    counts._add(minute, other, also)
     return counts

@@ -88,7 +88,28 @@ class Run:
             self.history.trim()
         except OSError as error:
             self.faults.append(f"{self.settings.state_dir}: {error.strerror}; check the disk")
+        if self.settings.interval != self.state["interval"] and self.state["closed"] == self._takeover():
+            self._take_interval()
         return True
+
+    def _takeover(self) -> int:
+        """Where a new interval may take over: the next end of an interval that is one of the old and of the new."""
+        from math import gcd  # noqa: PLC0415 - no run but the first after a change needs it
+
+        old, new = self.state["interval"], self.settings.interval
+        common = old * new // gcd(old, new)
+        return int(-(-self.state["closed"] // common) * common)
+
+    def _take_interval(self) -> None:
+        """Everything up to here was sent by the old interval; what is open goes on by the new one."""
+        state, new = self.state, self.settings.interval
+        still_open: dict[str, Bucket] = {}
+        for at, bucket in sorted((int(at), bucket) for at, bucket in state["open"].items()):
+            buckets.merge(still_open.setdefault(str(at // new * new), {}), bucket)
+        self.notes.append(
+            f"the interval is {new} s from {state['closed']} (Unix time) on, {state['interval']} s before"
+        )
+        state.update({"open": still_open, "interval": new, "interval_since": state["closed"]})
 
     def begin(self, beginning: bool) -> None:
         """A state for a first run. Its interval is partial, so the next one is the first that is sent."""
@@ -191,7 +212,11 @@ class Run:
         self._late(tally, still_open, due)
         names = self._names(tally)
         points = 0
-        for at in self._over(int(horizon) // interval * interval, still_open):
+        until = int(horizon) // interval * interval
+        changes = self.settings.interval != interval
+        if changes:
+            until = min(until, self._takeover())
+        for at in self._over(until, still_open):
             bucket = still_open.pop(at, {})
             zeros = names(at)
             points += len(bucket) + len(zeros)
@@ -200,6 +225,9 @@ class Run:
                 break
             self._done(at, zeros, bucket, due)
             state["closed"] = at + interval
+        else:
+            if changes:
+                state["closed"] = max(state["closed"], until)  # of long ago not every interval is sent
         state["open"] = {str(at): bucket for at, bucket in still_open.items() if bucket}
         for metric, at in tally.newest.items():
             state["matched"][metric] = max(at, state["matched"].get(metric, 0))
@@ -232,7 +260,9 @@ class Run:
 
     def _late(self, tally: Tally, still_open: dict[int, Bucket], due: dict[int, tuple[list[str], Bucket]]) -> None:
         for at in sorted(tally.late):
-            sent = self._sent(at) if self.settings.late == "correct" else None
+            # Points of another interval than the present one cannot be corrected.
+            can = self.settings.late == "correct" and at >= self.state.get("interval_since", 0)
+            sent = self._sent(at) if can else None
             if sent is None:
                 # Not to be corrected, or too old for it: the oldest interval that is not sent yet.
                 buckets.merge(still_open.setdefault(self.state["closed"], {}), tally.late[at])

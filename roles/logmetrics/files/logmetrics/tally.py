@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .buckets import Bucket
-    from .bulk import Form, Program, Sorter
+    from .bulk import Pile, Program, Sorter
     from .rules import Hit, Rule, RuleSet, View
     from .sources.base import Entry
     from .stamp import Stamp
@@ -139,10 +139,11 @@ class Tally:
         last = self._last_stamp(lines, now)
         if last is None:
             return False
-        chosen, odd = sorter.choose(lines)
-        for name, tag_end, own in chosen:
-            for minute in self._minutes(sorter, own):
-                odd += self._add_group(source, name, tag_end, minute, sorter.form, now)
+        piles, odd = sorter.choose(lines)
+        if len(odd) > len(lines) // 2:
+            del self._sorters[source]  # another form: the next buffer's first line tells which
+        for pile in piles:
+            odd += self._add_pile(source, pile, sorter, now)
         self.lines += len(lines)
         for line in odd:
             self._add_odd(source, line, now)
@@ -174,44 +175,44 @@ class Tally:
                 return found
         return None
 
-    @staticmethod
-    def _minutes(sorter: Sorter, lines: list[bytes]) -> list[list[bytes]]:
-        """The lines by the bytes that settle their interval."""
-        minutes = list(map(sorter.minute, lines))
-        distinct = set(minutes)
-        if len(distinct) == 1:
-            return [lines]
-        if len(distinct) <= 4:
-            return [[line for line, own in zip(lines, minutes) if own == minute] for minute in distinct]
-        groups: dict[bytes, list[bytes]] = {minute: [] for minute in distinct}
-        for minute, line in zip(minutes, lines):
-            groups[minute].append(line)
-        return list(groups.values())
-
-    def _add_group(
-        self, source: str, name: bytes, tag_end: int, lines: list[bytes], form: Form, now: float
-    ) -> list[bytes]:
-        """Count lines of one program in one interval; those that the exact way must take."""
+    def _add_pile(self, source: str, pile: Pile, sorter: Sorter, now: float) -> list[bytes]:
+        """Count lines of one program; those that the exact way must take."""
         from . import bulk  # noqa: PLC0415 - as above
 
-        found = split(lines[0], now)[0]
-        if found is None or found[0] // form.unit * form.unit + form.unit > int(now) + AHEAD:
-            return lines  # an odd one, or some may be too far ahead of the clock
-        slot = found[0] // self.interval * self.interval
-        rules = self.timeline.at(slot)
-        key = (id(rules), source, name, tag_end)
+        unit = sorter.form.unit
+        slots: dict[bytes, int] = {}
+
+        def slot_of(minute: bytes) -> int:
+            """The interval of a minute; -1 of one that is none, or that may be too far ahead of the clock."""
+            if minute not in slots:
+                found = split(minute + sorter.form.rest_of_stamp + pile.offset + b" ", now)[0]
+                ahead = found is None or found[0] // unit * unit + unit > int(now) + AHEAD
+                slots[minute] = -1 if found is None or ahead else found[0] // self.interval * self.interval
+            return slots[minute]
+
+        rules = self.timeline.sets[-1][1]
+        if len(self.timeline.sets) > 1:
+            in_force = {id(self.timeline.at(slot_of(minute))) for minute in set(map(sorter.minute, pile.lines))}
+            if in_force != {id(rules)}:
+                return list(pile.lines)  # about a change of the rules
+        tag_end = pile.tag_at + len(pile.name)
+        key = (id(rules), source, pile.name, tag_end)
         program = self._programs.get(key)
         if program is None:
-            program = self._programs[key] = bulk.Program(self.view(rules, source).rules_for(name), form, tag_end)
-        counts = bulk.count(program, lines, form, self.line_max)
-        if slot >= self.first and counts.by_rule:
+            own = self.view(rules, source).rules_for(pile.name)
+            program = self._programs[key] = bulk.Program(own, sorter.form, tag_end)
+        counts = bulk.count(program, pile.lines, sorter, self.line_max, lambda minute: slot_of(minute) < 0)
+        for minute, by_rule in counts.by_minute.items():
+            slot = slot_of(minute)
+            if slot < self.first:
+                continue
             late = slot < self.closed
             bucket = (self.late if late else self.open).setdefault(slot, {})
-            for rule, number in counts.by_rule:
+            for rule, number in by_rule.items():
                 bucket[rule.metric] = bucket.get(rule.metric, 0) + number
                 if self.newest.get(rule.metric, 0) < slot:
                     self.newest[rule.metric] = slot
-            self.late_lines += counts.lines if late else 0
+            self.late_lines += counts.matched[minute] if late else 0
         return counts.exact
 
     def _add_odd(self, source: str, raw: bytes, now: float) -> None:

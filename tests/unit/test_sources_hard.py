@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from logmetrics.state import decode, encode
-from world import World
+from world import METRIC, World
 
 
 def counting(world: World, minutes: int = 3) -> World:
@@ -73,3 +73,46 @@ def test_a_few_first_bytes_are_known_under_another_identity(tmp_path: Path) -> N
     world.settle()
     assert world.stored() == world.expected()
     assert world.lost == 0
+
+
+@pytest.mark.parametrize("old, new", [(30, 60), (60, 30), (60, 90), (60, 420)])
+def test_a_new_interval_takes_over_at_a_boundary_of_both(tmp_path: Path, old: int, new: int) -> None:
+    world = World(tmp_path / "w")
+    world.settings.interval = old
+    counting(world)
+    world.advance(old)
+    world.run()
+    world.settings.interval = new
+    for _ in range(30):
+        world.write(5)
+        world.advance(30)
+        world.run()
+    # Late ones, of before the change and of after it.
+    world.write(5, ago=900)
+    world.write(5, ago=120)
+    for _ in range(3):
+        world.advance(new)
+        world.run()
+    points: dict[int, int] = {}
+    for text in world.outputs:
+        for line in text.splitlines():
+            name, value, at = line.split(" ")
+            if name == METRIC:
+                points[int(at)] = int(value)
+    assert sum(points.values()) == sum(world.expected().values())
+    assert {at % new for at in points if at >= world.now - 3 * new} == {0}
+    steps = {later - at for at, later in zip(sorted(points), sorted(points)[1:], strict=False)}
+    assert steps == {old, new}  # no interval is left out, none overlaps another
+
+
+def test_an_interval_that_changed_while_the_host_was_off_for_long_takes_over(tmp_path: Path) -> None:
+    world = counting(World(tmp_path / "w"))
+    world.settings.interval = 420
+    world.advance(5 * 86_400)
+    world.run()
+    world.write(5)
+    for _ in range(20):
+        world.advance(60)
+        world.run()
+    slots = {int(line.split(" ")[2]) for text in world.outputs[-5:] for line in text.splitlines() if METRIC in line}
+    assert slots and {at % 420 for at in slots} == {0}

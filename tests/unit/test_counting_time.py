@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 from logmetrics.lines import split
 from logmetrics.rules import RuleSet
 from logmetrics.tally import Families, Tally, Timeline
@@ -69,3 +70,85 @@ def test_a_line_without_a_stamp_belongs_to_the_one_before_it_in_a_backlog(tmp_pa
     world.advance(1800)
     world.settle()
     assert world.stored() == {START + 60: 1}
+
+
+@pytest.mark.parametrize("late", ["correct", "next"])
+@pytest.mark.parametrize("days", [1, 30])
+def test_a_clock_that_was_ahead_stops_no_counting(tmp_path: Path, late: str, days: int) -> None:
+    world = World(tmp_path / "w", late=late)
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    for _ in range(3):
+        world.write(10)
+        world.advance(60)
+        world.run()
+    world.advance(days * 86_400)
+    world.run()
+    world.run()
+    # Then three minutes are gone through a second time: nothing of the first time may go.
+    world.advance(-days * 86_400)
+    for _ in range(5):
+        world.write(10)
+        world.advance(60)
+        world.run()
+    world.advance(-180)
+    for _ in range(10):
+        world.write(10)
+        world.advance(60)
+        world.run()
+    world.settle()
+    assert sum(world.stored().values()) == sum(world.expected().values())
+    if late == "correct":
+        assert world.stored() == world.expected()
+
+
+def test_a_state_begun_by_a_clock_that_was_ahead_counts(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.advance(30 * 86_400)
+    world.run()
+    world.advance(-30 * 86_400)
+    world.run()
+    world.advance(60)
+    world.write(10)
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_a_new_rule_set_of_a_clock_that_was_ahead_comes_into_force(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(30 * 86_400)
+    world.rules_path.write_text(
+        json.dumps({"format": 1, "hash": "x", "rules": [{"metric": METRIC, "type": "counter", "match": "event"}]})
+    )
+    world.run()
+    world.advance(-30 * 86_400)
+    world.run()
+    world.advance(120)
+    world.append(world.path, world.stamp(world.now).encode() + b" host other: event\n")
+    world.settle()
+    assert sum(world.stored().values()) == 1
+
+
+def test_a_clock_that_leaps_deletes_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.write(10)
+    world.advance(61)
+    world.run()
+    kept = sorted(world.state.glob("points-*"))
+    assert kept
+    world.advance(30 * 86_400)
+    world.run()
+    world.advance(600)
+    world.run()
+    assert set(kept) <= set(world.state.glob("points-*"))
+    # It was right: an hour later the old days go.
+    world.advance(3600)
+    world.run()
+    assert not set(kept) & set(world.state.glob("points-*"))

@@ -29,6 +29,8 @@ SECOND_TIME = 600  # seconds after which a finished interval is sent for the las
 LAST_HOUR = 3600
 MAX_POINTS = 4000  # a run prints no more finished points than this (but one interval at least): Telegraf's buffers
 DAY = 86_400
+LEAP = DAY  # seconds between two runs; after more, or less than none, the clock may be wrong
+STEADY = 3600  # seconds that the clock must have gone on without a leap before anything old is deleted
 IDLE_NAME_DAYS = 7  # a captured name that has not occurred for so long is forgotten
 
 
@@ -84,6 +86,7 @@ class Run:
         if which in (FRESH, DAMAGED):
             self.begin(beginning=which == FRESH and self.settings.start == "beginning")
             return False
+        self._unleap()
         try:
             self.history.trim()
         except OSError as error:
@@ -110,6 +113,33 @@ class Run:
             f"the interval is {new} s from {state['closed']} (Unix time) on, {state['interval']} s before"
         )
         state.update({"open": still_open, "interval": new, "interval_since": state["closed"]})
+
+    def _unleap(self) -> None:
+        """Where intervals were finished by a clock that was ahead, go on an hour before the present one.
+
+        What was sent of that time and of the time to come is kept, and added to when its interval is over (`sent` is
+        where that ends).
+        """
+        state, interval = self.state, self.state["interval"]
+        if state["closed"] <= self.now + AHEAD + interval:
+            return
+        self.notes.append(
+            f"the clock is {state['closed'] - int(self.now)} s behind what was counted last: it was ahead, or was put "
+            "back; counting goes on at the present time"
+        )
+        present = int(self.now) // interval * interval
+        state["sent"] = max(state["closed"], state.get("sent", 0))
+        state["first"] = min(state["first"], present + interval)
+        state["closed"] = max(present - LAST_HOUR // interval * interval, state["first"])
+        moved: Bucket = {}
+        for bucket in state["open"].values():
+            buckets.merge(moved, bucket)
+        state["open"] = {str(max(present, state["first"])): moved} if moved else {}
+        # A rule set that was to come into force then does so at the next interval.
+        timeline, soon = state["timeline"], present + interval
+        state["timeline"] = [one for one in timeline if one[0] <= soon]
+        if timeline[-1][0] > soon:
+            state["timeline"].append([soon, timeline[-1][1]])
 
     def begin(self, beginning: bool) -> None:
         """A state for a first run. Its interval is partial, so the next one is the first that is sent."""
@@ -223,6 +253,9 @@ class Run:
             if points > MAX_POINTS and points > len(bucket) + len(zeros):
                 still_open[at] = bucket
                 break
+            sent = self._sent(at) if at < state.get("sent", 0) else None
+            if sent is not None:
+                zeros, bucket = list(dict.fromkeys(sent[0] + zeros)), _sum(sent[1], bucket)
             self._done(at, zeros, bucket, due)
             state["closed"] = at + interval
         else:
@@ -318,8 +351,11 @@ class Run:
         used = {one[2] for one in state["recent"]}
         state["catalogs"] = {name: names for name, names in state["catalogs"].items() if name in used}
         oldest = int(self.now - self.settings.keep_days * DAY)
-        unused = rulebook.forget(state, self.settings.state_dir, oldest)
-        Families(state["families"], _account).free(int(self.now) - IDLE_NAME_DAYS * DAY)
+        unused: list[str] = []
+        steady = self._is_steady()
+        if steady:
+            unused = rulebook.forget(state, self.settings.state_dir, oldest)
+            Families(state["families"], _account).free(int(self.now) - IDLE_NAME_DAYS * DAY)
         before = state.get("self", "")
         state["seq"] += 1
         state["lost"] = state.get("lost", 0) + self.lost
@@ -330,7 +366,8 @@ class Run:
         try:
             state["self"] = self._self_text()
             self.history.save()
-            self.history.forget(oldest)
+            if steady:
+                self.history.forget(oldest)
             self.store.prepare(state)
             prepared = True
         except Fault as fault:
@@ -345,6 +382,14 @@ class Run:
             self.store.commit()
             for path in unused:
                 _remove(path)
+
+    def _is_steady(self) -> bool:
+        """Whether the clock has gone on evenly for a while, so that what is old by it is old."""
+        state = self.state
+        if not 0 <= int(self.now) - state.get("ran", int(self.now)) <= LEAP:
+            state["leapt"] = int(self.now)
+        leapt: int = state.get("leapt", 0)
+        return int(self.now) >= leapt + STEADY
 
     def _measure(self) -> None:
         self.self_metrics.update(
@@ -366,6 +411,11 @@ class Run:
         tally, horizon = self.read()
         lines = self.finish(tally, horizon)
         self.save_and_print(lines, write)
+
+
+def _sum(one: Bucket, other: Bucket) -> Bucket:
+    buckets.merge(one, other)
+    return one
 
 
 def _belongs(path: str, cursor: dict[str, Any], source: str) -> bool:

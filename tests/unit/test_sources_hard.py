@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -116,3 +118,78 @@ def test_an_interval_that_changed_while_the_host_was_off_for_long_takes_over(tmp
         world.run()
     slots = {int(line.split(" ")[2]) for text in world.outputs[-5:] for line in text.splitlines() if METRIC in line}
     assert slots and {at % 420 for at in slots} == {0}
+
+
+class BadDisk:
+    """Lets pread fail with EIO for some files from an offset on, as a disk with a bad sector does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bad: dict[str, int] = {}
+        self._real = os.pread
+        monkeypatch.setattr(os, "pread", self._pread)
+
+    def _pread(self, handle: int, length: int, offset: int) -> bytes:
+        at = self.bad.get(Path(f"/proc/self/fd/{handle}").readlink().name)
+        if at is not None and offset + length > at:
+            if offset >= at:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            length = at - offset
+        return self._real(handle, length, offset)
+
+
+def test_a_disk_that_fails_in_one_file_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "w", pattern="*.log")
+    other = world.logs / "other.log"
+    other.touch()
+    counting(world)
+    disk = BadDisk(monkeypatch)
+    world.write(50)
+    disk.bad = {"app.log": world.path.stat().st_size - 1000}  # in the middle of what is new
+    for _ in range(3):
+        world.write(5, to=other)
+        world.advance(60)
+        world.run()
+    assert world.stored()[int(world.now) - 120] == 4
+    assert [fault for fault in world.faults if "app.log: cannot be read: Input/output error" in fault]
+    assert "logs.script_error 1" in world.outputs[-1]
+    disk.bad = {}
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+def test_a_rotated_file_that_cannot_be_read_is_read_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = counting(World(tmp_path / "w"))
+    disk = BadDisk(monkeypatch)
+    world.write(5)
+    world.rotate()
+    world.write(5)
+    disk.bad = {"app.log.1": 0}
+    world.advance(60)
+    world.run()
+    assert [fault for fault in world.faults if "app.log.1: cannot be read: Input/output error" in fault]
+    disk.bad = {}
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+def test_what_is_no_regular_file_stops_no_run(tmp_path: Path) -> None:
+    world = counting(World(tmp_path / "w", pattern="*.log"))
+    os.mkfifo(world.logs / "pipe.log")
+    (world.logs / "folder.log").mkdir()
+    world.write(5)
+    world.advance(60)
+    world.run()
+    assert world.faults == []  # what a glob takes in by chance is no fault
+    world.settings.sources += [
+        {"type": "file", "path": str(world.logs)},
+        {"type": "file", "path": str(world.logs / "pipe.log")},
+    ]
+    world.write(5)
+    world.settle()
+    assert world.stored() == world.expected()
+    for path in (world.logs, world.logs / "pipe.log"):
+        assert f"{path}: cannot be read: it is no regular file; name a log file" in world.faults

@@ -9,6 +9,7 @@ the rest of the old content is looked for beside it, by signature, also in compr
 
 from __future__ import annotations
 
+import errno
 import os
 from zlib import crc32
 
@@ -103,7 +104,7 @@ class FileSource(Source):
             return [self.name]
         import glob  # noqa: PLC0415 - it imports `re`
 
-        names = sorted(path for path in glob.glob(self.name) if not os.path.isdir(path))
+        names = sorted(path for path in glob.glob(self.name) if os.path.isfile(path) or not os.path.exists(path))
         return [path for path in names if not rotated_name(path, names)]
 
     # From where on.
@@ -126,6 +127,8 @@ class FileSource(Source):
                     track.sign(reader)
                     track.size, track.mtime = reader.size, reader.stat.st_mtime_ns
                 place["live"] = track.save()
+            except Unfinished:
+                continue  # as above
             finally:
                 reader.close()
 
@@ -212,9 +215,12 @@ class _Follower:
             return None
 
     def _unreadable(self, path: str, error: OSError) -> None:
-        self.report.faults.append(
-            f"{path}: cannot be read: {error.strerror}; let the user of the run read it (group adm, or an ACL)"
-        )
+        what_to_do = "let the user of the run read it (group adm, or an ACL)"
+        if error.errno == errno.EINVAL:
+            what_to_do = "name a log file"
+        elif not isinstance(error, PermissionError):
+            what_to_do = "check the disk"
+        self.report.faults.append(f"{path}: cannot be read: {error.strerror}; {what_to_do}")
 
     def _adopt(self, stat: os.stat_result) -> Track:
         self.known[stat.st_dev, stat.st_ino] = self.path
@@ -248,6 +254,9 @@ class _Follower:
                 self._between(track.mtime, [track])
                 self._old_ones()
             self._drain(track, reader, final=False)
+        except Unfinished as error:
+            self.report.faults.append(str(error))
+            self.report.at_end = False
         finally:
             reader.close()
 
@@ -304,10 +313,12 @@ class _Follower:
         try:
             if not track.holds(reader):
                 return False
+            self.known[reader.stat.st_dev, reader.stat.st_ino] = self.path
             track.dev, track.ino = reader.stat.st_dev, reader.stat.st_ino
+        except Unfinished:
+            pass  # nothing tells, and it cannot be read: what was read holds on until it can
         finally:
             reader.close()
-        self.known[track.dev, track.ino] = self.path
         self.live = track
         return True
 
@@ -373,6 +384,9 @@ class _Follower:
         try:
             if track.is_file(reader.stat):
                 self._drain(track, reader, final=self._settled(reader.stat))
+        except Unfinished as error:
+            self.report.faults.append(str(error))
+            self.report.at_end = False
         finally:
             reader.close()
         return track
@@ -435,6 +449,8 @@ class _Follower:
                 if track.holds(reader):
                     track.sign(reader)  # of a short file the first bytes may be more now, and tell it from others
                     return path
+            except Unfinished:
+                return path  # the inode alone tells, until it can be read
             finally:
                 reader.close()
         return None
@@ -480,12 +496,26 @@ class _Follower:
 
     def _drain(self, track: Track, reader: Reader, final: bool) -> bool:
         """Hand on whole lines until the end; whether the end was reached. `final`: an unended last line counts too."""
+        try:
+            done = self._whole_lines(track, reader, final)
+        finally:
+            track.sign(reader)
+        if isinstance(reader, Plain):
+            # What was appended while reading has another mtime, so that the next run looks again.
+            track.size, track.mtime = max(reader.size, track.offset), reader.stat.st_mtime_ns
+        return done and not self.stopped
+
+    def _whole_lines(self, track: Track, reader: Reader, final: bool) -> bool:
         done = False
         while not (self.stopped or done):
             if self.budget.over:
                 self.stopped = True
                 break
-            chunk = reader.pread(CHUNK, track.offset)
+            try:
+                chunk = reader.pread(CHUNK, track.offset)
+            except Unfinished as error:
+                self._give(track, error.before[: error.before.rfind(b"\n") + 1])
+                raise
             end = chunk.rfind(b"\n") + 1
             if end:
                 self._give(track, chunk[:end])
@@ -497,11 +527,7 @@ class _Follower:
             done = True
             if chunk and final and not self.stopped:
                 self._give_last(track, chunk)
-        track.sign(reader)
-        if isinstance(reader, Plain):
-            # What was appended while reading has another mtime, so that the next run looks again.
-            track.size, track.mtime = max(reader.size, track.offset), reader.stat.st_mtime_ns
-        return done and not self.stopped
+        return done
 
     def _give(self, track: Track, data: bytes) -> None:
         taken = self.sink.lines(self.path, data, track.offset)
@@ -572,6 +598,8 @@ def _already_rotated(path: str) -> list[dict[str, Any]]:
             track.sign(reader)
             track.size, track.mtime = reader.size, reader.stat.st_mtime_ns
             found.append(track.save())
+        except Unfinished:
+            continue
         finally:
             reader.close()
     return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from stat import S_ISREG
 from zlib import crc32
 
 TYPE_CHECKING = False
@@ -14,25 +16,39 @@ _STEP = 1 << 18
 
 
 class Unfinished(Exception):  # noqa: N818 - a state, not a fault: look again at the next run
-    """A compressed copy that is still being written, or is broken."""
+    """A file that cannot be read at present: a compressed copy that is still being written, or a disk that fails.
+
+    `before` is what could be read of what was asked for.
+    """
+
+    def __init__(self, text: str, before: bytes = b"") -> None:
+        super().__init__(text)
+        self.before = before
 
 
 class Plain:
-    """Random access to a file as it is."""
+    """Random access to a regular file as it is. Raises OSError, EINVAL for what is no regular file."""
 
     def __init__(self, path: str) -> None:
+        self.path = path
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         self.stat = os.fstat(self.fd)
         self.size = self.stat.st_size
+        if not S_ISREG(self.stat.st_mode):
+            os.close(self.fd)
+            raise OSError(errno.EINVAL, "it is no regular file", path)
 
     def pread(self, length: int, offset: int) -> bytes:
-        """Up to `length` bytes at `offset`; fewer only at the end."""
-        data = os.pread(self.fd, length, offset)
-        while data and len(data) < length:
-            more = os.pread(self.fd, length - len(data), offset + len(data))
-            if not more:
-                break
-            data += more
+        """Up to `length` bytes at `offset`; fewer only at the end. Raises Unfinished."""
+        data = b""
+        try:
+            while len(data) < length:
+                more = os.pread(self.fd, length - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            raise Unfinished(f"{self.path}: cannot be read: {error.strerror}; check the disk", data) from None
         return data
 
     def close(self) -> None:

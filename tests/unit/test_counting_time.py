@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from logmetrics import count
+from logmetrics.history import History
 from logmetrics.lines import split
 from logmetrics.rules import RuleSet
 from logmetrics.tally import Families, Tally, Timeline
@@ -152,3 +154,47 @@ def test_a_clock_that_leaps_deletes_nothing(tmp_path: Path) -> None:
     world.advance(3600)
     world.run()
     assert not set(kept) & set(world.state.glob("points-*"))
+
+
+def with_a_long_past(root: Path) -> World:
+    """Three hours of finished intervals."""
+    world = World(root)
+    world.path.touch()
+    world.run()
+    for _ in range(180):
+        world.advance(60)
+        world.write(1)
+        world.run()
+    return world
+
+
+def test_late_lines_of_many_intervals_cost_one_look_at_each_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = with_a_long_past(tmp_path / "w")
+    looks: list[str] = []
+    records = History._records
+    monkeypatch.setattr(History, "_records", lambda self, day: looks.append(day) or records(self, day))
+    for minute in range(20, 170):
+        world.write(2, ago=minute * 60)
+    world.run()
+    assert looks
+    assert len(looks) == len(set(looks))
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_more_late_lines_than_a_run_may_print_wait_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = with_a_long_past(tmp_path / "w")
+    monkeypatch.setattr(count, "MAX_POINTS", 50)
+    for minute in range(20, 170):
+        world.write(2, ago=minute * 60)
+    for _ in range(6):
+        world.run()
+        corrected = {line.split()[2] for line in world.outputs[-1].splitlines() if line.startswith(METRIC)}
+        assert len(corrected) <= 2 * 50 + 10  # those of this run and, again, those of the one before
+        world.advance(10)
+    world.settle()
+    assert world.stored() == world.expected()

@@ -292,16 +292,26 @@ class Run:
         return older + list(range(filled, until, interval))
 
     def _late(self, tally: Tally, still_open: dict[int, Bucket], due: dict[int, tuple[list[str], Bucket]]) -> None:
-        for at in sorted(tally.late):
+        """Correct what was sent; a run corrects no more than it may print, the rest waits in the state."""
+        state, interval = self.state, self.state["interval"]
+        late: dict[int, Bucket] = {int(at): bucket for at, bucket in state.pop("late", {}).items()}
+        for at, bucket in tally.late.items():
+            buckets.merge(late.setdefault(at, {}), bucket)
+        points = 0
+        for at in sorted(late):
             # Points of another interval than the present one cannot be corrected.
-            can = self.settings.late == "correct" and at >= self.state.get("interval_since", 0)
+            can = self.settings.late == "correct" and state.get("interval_since", 0) <= at < state["closed"]
+            if can and points > MAX_POINTS:
+                state.setdefault("late", {})[str(at)] = late[at]
+                continue
             sent = self._sent(at) if can else None
             if sent is None:
                 # Not to be corrected, or too old for it: the oldest interval that is not sent yet.
-                buckets.merge(still_open.setdefault(self.state["closed"], {}), tally.late[at])
+                buckets.merge(still_open.setdefault(max(at // interval * interval, state["closed"]), {}), late[at])
                 continue
             zeros, bucket = sent
-            buckets.merge(bucket, tally.late[at])
+            buckets.merge(bucket, late[at])
+            points += len(bucket) + len(zeros)
             self._done(at, zeros, bucket, due)
 
     def _sent(self, at: int) -> tuple[list[str], Bucket] | None:

@@ -33,6 +33,7 @@ class History:
         self.folder = folder
         self.sizes = sizes
         self._pending: dict[str, list[bytes]] = {}
+        self._days: dict[str, dict[int, tuple[list[str], Bucket]]] = {}  # read for `find`
 
     def trim(self) -> None:
         """Cut away what a run left that did not come to its end. Raises OSError."""
@@ -108,14 +109,12 @@ class History:
         }
 
     def find(self, at: int) -> tuple[list[str], Bucket] | None:
-        """The last record of one interval, or None."""
+        """The last record of one interval, or None. A file is read once; what a caller adds to a record stays in it."""
         day = _day(at)
-        found = None
-        if day in self.sizes:
-            for start, names, bucket, _ in self._records(day):
-                if start == at:
-                    found = names, bucket
-        return found
+        if day not in self._days:
+            records = self._records(day) if day in self.sizes else ()
+            self._days[day] = {start: (names, bucket) for start, names, bucket, _ in records}
+        return self._days[day].get(at)
 
     def _records(self, day: str) -> Iterator[tuple[int, list[str], Bucket, int]]:
         names: dict[str, list[str]] = {}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from logmetrics import config, count, leanjson, runtime
+from logmetrics import config, count, leanjson, runtime, tally
 from logmetrics.errors import Fault
 from logmetrics.sources import file as file_source
 
@@ -129,7 +129,8 @@ class World:
             },
             "test",
         )
-        self.chunk = chunk
+        self.chunk = chunk  # bytes that a run reads at once
+        self.bulk_from = 1000  # bytes from which on lines are counted the fast way
         self.disk = Disk(self.state)
         self.written: dict[int, int] = {}
         self.serial = 0
@@ -278,8 +279,8 @@ class World:
         run = count.Run(self.settings, lambda: self.now)
         self.disk.calls = 0
         self.disk.kill_at = kill_at
-        chunk = file_source.CHUNK
-        file_source.CHUNK = self.chunk
+        chunk, bulk_from = file_source.CHUNK, tally.BULK_FROM
+        file_source.CHUNK, tally.BULK_FROM = self.chunk, self.bulk_from
         done = True
         identity = runtime.identity
         runtime.identity = lambda: ["boot", "parent", str(self.telegraf)]
@@ -294,7 +295,7 @@ class World:
                 self.disk.power_cut()
         finally:
             self.disk.kill_at = None
-            file_source.CHUNK = chunk
+            file_source.CHUNK, tally.BULK_FROM = chunk, bulk_from
             runtime.identity = identity
             with contextlib.suppress(OSError):
                 run.store.unlock()

@@ -227,7 +227,10 @@ class Counts:
 def count(
     program: Program, lines: list[bytes], sorter: Sorter, line_max: int, not_these: Callable[[bytes], bool]
 ) -> Counts:
-    """Match lines of one program against its rules; those of minutes that are `not_these` take the exact way."""
+    """Match lines of one program against its rules; those of minutes that are `not_these` take the exact way.
+
+    Raises TooSlow out of a signal handler (see `watch`); nothing has been counted then.
+    """
     counts = Counts()
     if program.match is None:
         counts.exact = lines

@@ -15,6 +15,7 @@ from .history import History, catalog_id
 from .sources.base import Budget, Sink
 from .state import DAMAGED, FRESH, PREVIOUS, Store
 from .tally import AHEAD, SECOND, Families, Tally
+from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Run:
         self.self_metrics: dict[str, int] = {}
         self.lost = 0
         self.lost_bytes = 0
+        self.watch = Watch(settings.rule_budget)
 
     # The state.
 
@@ -205,6 +207,7 @@ class Run:
             tally.carry_from = max(state["first"], min(cursor.get("read_to", 0), int(self.now))) * SECOND
             carried: dict[str, int] = cursor.get("carried", {})
             tally.carried.update({path: at for path, at in carried.items() if at >= tally.carry_from})
+            tally.watch = self.watch
             looked = self.clock()
             report = source.read(cursor, Counter(tally), budget.share(len(all_sources) - number))
             cursor["carried"] = {path: at for path, at in tally.carried.items() if _belongs(path, cursor, source.name)}
@@ -226,6 +229,11 @@ class Run:
         for metric, times in tally.bad_values.items():
             self.notes.append(f"rule {metric}: {times} matches held no number in their group value; they do not count")
         self.faults += [str(fault) for _, rules in timeline.sets for fault in rules.unfit]
+        self.faults += [
+            f"rule {rule.metric}: took more than {settings.rule_budget:g} s on a line and was set aside for this run, so "
+            "it counts too little in this interval; mend its regex (the check verb says how)"
+            for rule in self.watch.aside
+        ]
         self.self_metrics.update(lines=tally.lines, bytes=read_bytes, lag_bytes=lag)
         self.self_metrics.update(late_lines=tally.late_lines, future_lines=tally.future_lines)
         return tally, horizon
@@ -405,7 +413,7 @@ class Run:
         self.self_metrics.update(
             lost=self.lost,
             lost_bytes=self.lost_bytes,
-            rule_timeouts=self.self_metrics.get("rule_timeouts", 0),
+            rule_timeouts=len(self.watch.aside),
             rules_age=max(0, int(self.now) - self.state.get("rules_since", int(self.now))),
             run_ms=int((time.monotonic() - self.began) * 1000),
         )
@@ -418,7 +426,10 @@ class Run:
     def go(self, write: Callable[[bytes], None]) -> None:
         """The whole run. Raises Fault where nothing could be counted."""
         self.open_state()
-        tally, horizon = self.read()
+        try:
+            tally, horizon = self.read()
+        finally:
+            self.watch.stop()
         lines = self.finish(tally, horizon)
         self.save_and_print(lines, write)
 

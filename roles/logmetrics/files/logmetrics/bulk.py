@@ -3,7 +3,7 @@
 A buffer's lines are put apart by bytes at fixed places: the part of the header from the host on, cut after the tag's
 first bytes, tells which programs a line can be of. That look costs the same whatever the number of rules is. Only lines
 of programs that rules name are looked at again: by minute, then one regex per program with its rules as alternatives.
-Everything per line is done by functions written in C (map, compress, set). What does not fit goes to `tally`, line by line.
+What is done per line is done by functions written in C (map, compress). What does not fit goes to `tally`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from . import regexes, stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable
+    from typing import Callable, Iterable
 
     from .rules import Rule
 
@@ -190,7 +190,7 @@ class Sorter:
         tag = key[host_end + 1 :]
         tag_at = self.form.header_at + host_end + 1
         bracket, colon, blank = tag.find(b"["), tag.find(b":"), tag.find(b" ")
-        end = bracket if 0 <= bracket and not 0 <= colon < bracket else colon
+        end = bracket if bracket >= 0 and not 0 <= colon < bracket else colon
         if blank >= 0 and not 0 <= end < blank:
             return self._no_rules
         if end >= 0:

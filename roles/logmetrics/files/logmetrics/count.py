@@ -166,15 +166,14 @@ class Run:
         for source in runtime.sources(self.settings, self.settings.line_max, self.clock):
             self._start(source, beginning)
 
-    def _start(self, source: Source, beginning: bool) -> dict[str, Any]:
+    def _start(self, source: Source, beginning: bool) -> None:
         cursor: dict[str, Any] = {}
         try:
             source.start(cursor, beginning)
         except Fault as fault:
             self.faults.append(str(fault))
-            return cursor
-        self.state["sources"][source.name] = cursor
-        return cursor
+        else:
+            self.state["sources"][source.name] = cursor
 
     # Reading.
 
@@ -196,13 +195,12 @@ class Run:
         all_sources = runtime.sources(settings, settings.line_max, self.clock)
         horizon = self.now - settings.grace
         lag = read_bytes = 0
+        # What is new in the configuration is read from now on, as at a first run.
+        runtime.settle(state["sources"], all_sources, lambda source: self._start(source, beginning=False))
         for number, source in enumerate(all_sources):
             cursor = state["sources"].get(source.name)
             if cursor is None:
-                # New in the configuration: from now on, as at a first run.
-                cursor = self._start(source, beginning=False)
-                if source.name not in state["sources"]:
-                    continue
+                continue  # it could not be started, and is reported
             # What is read now was written since the source was last read to its end.
             tally.carry_from = max(state["first"], min(cursor.get("read_to", 0), int(self.now))) * SECOND
             carried: dict[str, int] = cursor.get("carried", {})
@@ -230,8 +228,8 @@ class Run:
             self.notes.append(f"rule {metric}: {times} matches held no number in their group value; they do not count")
         self.faults += [str(fault) for _, rules in timeline.sets for fault in rules.unfit]
         self.faults += [
-            f"rule {rule.metric}: took more than {settings.rule_budget:g} s on a line and was set aside for this run, so "
-            "it counts too little in this interval; mend its regex (the check verb says how)"
+            f"rule {rule.metric}: took more than {settings.rule_budget:g} s on a line and was set aside for this run, "
+            "so it counts too little in this interval; mend its regex (the check verb says how)"
             for rule in self.watch.aside
         ]
         self.self_metrics.update(lines=tally.lines, bytes=read_bytes, lag_bytes=lag)

@@ -28,7 +28,7 @@ BUILT_IN: list[dict[str, Any]] = [
         "program": ["systemd-journald", "systemd-journal"],
         "match": r"^Suppressed (?P<value>\d{1,15}) messages from ",
     },
-    # rsyslog: "imuxsock[pid]: %u messages lost due to rate-limiting" (runtime/ratelimit.c), before 8.24 "imuxsock lost".
+    # rsyslog: "imuxsock[pid]: %u messages lost due to rate-limiting" (runtime/ratelimit.c), before "imuxsock lost".
     {
         "metric": SUPPRESSED,
         "type": "sum",
@@ -171,7 +171,7 @@ class RuleSet:
         return View([rule for rule in self.rules if rule.applies_to(source)], self.unfit)
 
     def names(self) -> list[str]:
-        """Series that send a zero where nothing happened: counters, sums and the counts of timings, without families."""
+        """Series that send a zero where nothing happened: counters, sums, counts of timings; without families."""
         found = []
         for rule in self.rules:
             if not rule.groups and rule.type in ("counter", "sum", "timing"):
@@ -194,7 +194,7 @@ class View:
             for program in rule.programs or ():
                 self._by_program.setdefault(program, []).append(rule)
         for own in self._by_program.values():
-            own += self._any
+            own.extend(self._any)
             own.sort(key=lambda rule: rule.number)
 
     @property

@@ -43,7 +43,7 @@ def parse(line: bytes, ref: float) -> Stamp | None:
     if first == b"[":
         inner = iso(line, 1, ref) if line[5:6] in (b"-", b"/") else None
         if inner:
-            return inner[:3] + (inner[3] + (line[inner[3] : inner[3] + 1] == b"]"),)
+            return (*inner[:3], inner[3] + (line[inner[3] : inner[3] + 1] == b"]"))
     return _access(line)
 
 
@@ -211,7 +211,7 @@ def _after_priority(line: bytes, ref: float) -> Stamp | None:
     if line[start : start + 2] == b"1 ":
         start += 2
     found = parse(line[start : start + 64], ref) if line[start : start + 1] != b"<" else None
-    return None if found is None else found[:3] + (found[3] + start,)
+    return None if found is None else (*found[:3], found[3] + start)
 
 
 def _access(line: bytes) -> Stamp | None:

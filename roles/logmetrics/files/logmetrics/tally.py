@@ -84,7 +84,7 @@ class Families:
 
 
 class Tally:
-    """One run's counting. Not yet merged with the state's open intervals; `late` holds what came after its interval was sent."""
+    """One run's counting, not yet merged with the state's; `late` holds what came after its interval was sent."""
 
     def __init__(
         self,

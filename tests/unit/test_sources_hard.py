@@ -193,3 +193,98 @@ def test_what_is_no_regular_file_stops_no_run(tmp_path: Path) -> None:
     assert world.stored() == world.expected()
     for path in (world.logs, world.logs / "pipe.log"):
         assert f"{path}: cannot be read: it is no regular file; name a log file" in world.faults
+
+
+def sources(world: World, *patterns: str) -> None:
+    world.settings.sources = [{"type": "file", "path": str(world.logs / pattern)} for pattern in patterns]
+
+
+def lines(world: World, minutes: int) -> None:
+    for _ in range(minutes):
+        world.write(10)
+        world.advance(60)
+        world.run()
+
+
+@pytest.mark.parametrize("link", ["current.log", "a-current.log"])
+@pytest.mark.parametrize("hard", [False, True])
+def test_two_names_of_one_file_count_once(tmp_path: Path, link: str, hard: bool) -> None:
+    world = World(tmp_path / "w", pattern="*.log")
+    world.path.touch()
+    if hard:
+        (world.logs / link).hardlink_to(world.path)
+    else:
+        (world.logs / link).symlink_to("app.log")
+    counting(world)
+    if not hard:
+        world.rotate()
+        lines(world, 2)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+def test_a_file_that_gives_its_name_to_a_link_is_read_on(tmp_path: Path) -> None:
+    world = counting(World(tmp_path / "w", pattern="*.log"))
+    moved = world.logs / "service.log"
+    world.path.rename(moved)
+    world.path.symlink_to("service.log")
+    lines(world, 3)
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [("app.log", "*.log"), ("*.log", "app.log"), ("*.log", "app*"), ("app.log", "link"), ("app.log", "app*")],
+)
+def test_a_file_that_two_sources_name_counts_once(tmp_path: Path, patterns: tuple[str, str]) -> None:
+    world = World(tmp_path / "w")
+    sources(world, *patterns)
+    (world.logs / "link").symlink_to("app.log")
+    counting(world)
+    world.rotate(create=False)
+    world.run()
+    lines(world, 3)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (["app.log"], ["*.log"]),
+        (["*.log"], ["app.log"]),
+        (["*.log"], ["app.log", "*.log"]),
+        (["app.log", "*.log"], ["*.log"]),
+        (["app.log", "*.log"], ["*.log", "app.log"]),
+    ],
+)
+def test_another_source_reads_on_where_the_one_before_it_ended(
+    tmp_path: Path, change: tuple[list[str], list[str]]
+) -> None:
+    before, after = change
+    world = World(tmp_path / "w")
+    sources(world, *before)
+    counting(world)
+    world.write(7)
+    sources(world, *after)
+    lines(world, 3)
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_a_source_that_was_taken_out_and_put_back_begins_at_its_end(tmp_path: Path) -> None:
+    world = counting(World(tmp_path / "w"))
+    world.settle()
+    before = sum(world.stored().values())
+    sources(world, "other.log")
+    lines(world, 3)
+    sources(world, "app.log")
+    world.run()
+    world.settle()
+    assert sum(world.stored().values()) == before
+    lines(world, 3)
+    world.settle()
+    assert sum(world.stored().values()) == before + 3 * 8

@@ -9,7 +9,7 @@ from .sources.file import FileSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable
 
     from .config import Config
     from .sources.base import Source
@@ -18,14 +18,47 @@ if TYPE_CHECKING:
 def sources(config: Config, line_max: int, clock: Callable[[], float]) -> list[Source]:
     """The configured sources, each with the key of its cursor in `name`."""
     found: list[Source] = []
+    claims: dict[object, tuple[str, str]] = {}
     for one in config.sources:
         if one["type"] == "file":
-            found.append(FileSource(one["path"], line_max, clock))
+            found.append(FileSource(one["path"], line_max, clock, claims))
         else:
             from .sources.journal import JournalSource  # noqa: PLC0415 - not needed where files are read
 
             found.append(JournalSource(one.get("directory", ""), line_max))
     return found
+
+
+def settle(cursors: dict[str, Any], sources: list[Source], start: Callable[[Source], object]) -> None:
+    """Bring the saved cursors in line with the configuration: one for each source, in its order.
+
+    A new source begins where `start` puts it; files that another one read until now it reads on from there. Cursors of
+    sources that are configured no more go, so that one that is put back later begins anew.
+    """
+    names = [source.name for source in sources]
+    if list(cursors) == names:
+        return
+    owners: dict[str, str] = {}
+    for source in sources:
+        if isinstance(source, FileSource):
+            owners.update((path, source.name) for path in source.paths())
+    before = dict(cursors)
+    for source in sources:
+        if source.name not in before:
+            start(source)
+    for holder, cursor in before.items():
+        for path in list(cursor.get("paths", {})):
+            into = cursors.get(owners.get(path, holder))
+            if into is None or into is cursor:
+                continue
+            place = cursor["paths"].pop(path)
+            if owners[path] not in before or path not in into["paths"]:
+                into["paths"][path] = place
+                if path in cursor.get("carried", {}):
+                    into.setdefault("carried", {})[path] = cursor["carried"][path]
+    kept = {name: cursors[name] for name in names if name in cursors}
+    cursors.clear()
+    cursors.update(kept)
 
 
 def become_owner(folder: str) -> None:

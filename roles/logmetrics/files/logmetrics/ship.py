@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .config import Loki as LokiSettings
     from .loki import Client, Value
-    from .sources.base import Entry
+    from .sources.base import Entry, Source
 
 VERB = "ship"
 LONGEST = 8.0  # seconds of reading and sending; the exec's interval is 10 s
@@ -164,16 +164,11 @@ def _ship(
     all_sources = runtime.sources(settings, loki.max_line, clock)
     carried: dict[str, int] = {}
     shipper = Shipper(settings, now, carried)
+    runtime.settle(state["sources"], all_sources, lambda source: _start(source, state, faults, beginning=False))
     for number, source in enumerate(all_sources):
         cursor = state["sources"].get(source.name)
         if cursor is None:
-            cursor = {}
-            try:
-                source.start(cursor, False)
-            except Fault as fault:
-                faults.append(str(fault))
-                continue
-            state["sources"][source.name] = cursor
+            continue  # it could not be started, and is reported
         carried.update(cursor.get("carried", {}))
         report = source.read(cursor, shipper, budget.share(len(all_sources) - number))
         names = cursor.get("paths", {source.name: None})
@@ -218,14 +213,18 @@ def _of_interval(
 def _begin(settings: Config, faults: list[str], beginning: bool) -> dict[str, Any]:
     state: dict[str, Any] = {"sources": {}}
     for source in runtime.sources(settings, settings.line_max, time.time):
-        cursor: dict[str, Any] = {}
-        try:
-            source.start(cursor, beginning)
-        except Fault as fault:
-            faults.append(str(fault))
-        else:
-            state["sources"][source.name] = cursor
+        _start(source, state, faults, beginning)
     return state
+
+
+def _start(source: Source, state: dict[str, Any], faults: list[str], beginning: bool) -> None:
+    cursor: dict[str, Any] = {}
+    try:
+        source.start(cursor, beginning)
+    except Fault as fault:
+        faults.append(str(fault))
+    else:
+        state["sources"][source.name] = cursor
 
 
 def init(settings: Config) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     # By device and inode: the path to which a file belongs.
     Known = dict[tuple[int, int], str]
+    # By path, and by device and inode: (source, path) that a file is read as in this run.
+    Claims = dict[object, tuple[str, str]]
 
 SIGNED = 256  # bytes of each signature
 CHUNK = 1 << 20
@@ -90,8 +92,10 @@ class Track:
 class FileSource(Source):
     """A path or glob. The cursor holds for each path its live track, older ones, and when it was last looked at."""
 
-    def __init__(self, pattern: str, line_max: int, clock: Callable[[], float]) -> None:
+    def __init__(self, pattern: str, line_max: int, clock: Callable[[], float], claims: Claims) -> None:
         self.clock = clock
+        self.claims = claims  # those of all sources of a run
+        self._twins: dict[str, tuple[str, str]] = {}  # names of files that are read by another: as what
         self.name = pattern
         self.line_max = line_max
         self._is_glob = any(char in pattern for char in "*?[")
@@ -99,19 +103,53 @@ class FileSource(Source):
     # Which paths there are.
 
     def paths(self) -> list[str]:
-        """The live logs that the pattern names; of several names of one file the first."""
+        """The live logs that the pattern names and no source before it; of several names of one file one, no link."""
+        self._twins = {}
         if not self._is_glob:
-            return [self.name]
+            return [self.name] if self._claim(self.name) else []
         import glob  # noqa: PLC0415 - it imports `re`
 
         names = sorted(path for path in glob.glob(self.name) if os.path.isfile(path) or not os.path.exists(path))
-        return [path for path in names if not rotated_name(path, names)]
+        live = [path for path in names if not rotated_name(path, names)]
+        live.sort(key=os.path.islink)
+        return sorted(path for path in live if self._claim(path))
+
+    def _claim(self, path: str) -> bool:
+        keys: list[object] = [path]
+        try:
+            stat = os.stat(path)
+        except OSError:
+            pass  # a name alone
+        else:
+            keys.append((stat.st_dev, stat.st_ino))
+        me = (self.name, path)
+        for key in keys:
+            if self.claims.get(key, me) != me:
+                self._twins[path] = self.claims[key]
+                return False
+        self.claims.update((key, me) for key in keys)
+        return True
+
+    def _leave_twins(self, cursor: dict[str, Any], report: Report) -> None:
+        """What another name is read for is not read on here."""
+        places = cursor["paths"]
+        for path, (source, other) in self._twins.items():
+            if path not in cursor.get("twins", ()):
+                report.notes.append(f"{path}: is read as {other} already, so its lines count once; keep one of the two")
+            live = places[path]["live"] if path in places else None
+            if path != other and live and self.claims.get((live["dev"], live["ino"])) != (source, other):
+                continue  # it was a file of its own until now
+            place = places.pop(path, None)
+            if place and source == self.name and other not in places:
+                places[other] = place  # it got a new name, and its old one is a link to that
+        cursor["twins"] = sorted(self._twins)
 
     # From where on.
 
     def start(self, cursor: dict[str, Any], beginning: bool) -> None:
         """Each file's end (the start of a line that is being written), or its beginning."""
         cursor["paths"] = {}
+        cursor["twins"] = []
         now = self.clock()
         for path in self.paths():
             place: dict[str, Any] = {"live": None, "old": _already_rotated(path), "looked": now}
@@ -140,12 +178,16 @@ class FileSource(Source):
         places: dict[str, Any] = cursor.setdefault("paths", {})
         first_look = not places
         found = self.paths()
+        self._leave_twins(cursor, report)
         known: Known = {}
         for path, place in places.items():
             for saved in ([place["live"]] if place["live"] else []) + place["old"]:
                 known[saved["dev"], saved["ino"]] = path
         report.at_end = True
-        for path in [*places, *(path for path in found if path not in places)]:
+        for path in [
+            *(path for path in places if path not in self._twins),
+            *(path for path in found if path not in places),
+        ]:
             fresh = path not in places
             if fresh and not first_look and _known_inode(path, known):
                 continue  # another name, or a rotated one, of a file that is already read
@@ -153,6 +195,8 @@ class FileSource(Source):
             _Follower(path, place, known, self.line_max, self.clock, sink, budget, report).run(fresh)
             if self._is_glob and path not in found and not place["live"] and not place["old"]:
                 del places[path]
+        for inode, path in known.items():
+            self.claims.setdefault(inode, (self.name, path))  # rotated ones, too
         cursor["looked"] = self.clock()
         return report
 

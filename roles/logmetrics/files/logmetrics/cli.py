@@ -78,6 +78,13 @@ def _parser() -> ArgumentParser:
     verbs.add_parser("ship", parents=[common], help="one run: send what is new to Loki")
     verb = verbs.add_parser("status", parents=[common], help="cursors, lag, rules, last matches, what was lost")
     verb.add_argument("--json", action="store_true", help="print it as one JSON object")
+    verb = verbs.add_parser("replay", parents=[common], help="print finished points of a time range again")
+    verb.add_argument(
+        "--since", required=True, metavar="TIME", help="Unix seconds, 2026-11-22T10:00, or 90m, 12h, 2d ago"
+    )
+    verb.add_argument("--until", default="", metavar="TIME", help="the same (default: now)")
+    verb.add_argument("--metric", default="", metavar="NAME", help="only names that begin with this")
+    verb.add_argument("--json", action="store_true", help="print the points as one JSON object")
     verbs.add_parser("check", help="lint rule packs and run their tests (controller)", add_help=False)
     verbs.add_parser("compile", help="merge rule packs into one rules.json (controller)", add_help=False)
     return parser
@@ -99,6 +106,10 @@ def _verb(argv: list[str]) -> int:
         from . import status  # noqa: PLC0415
 
         return status.main(args.config, args.json)
+    if args.verb == "replay":
+        from . import replay  # noqa: PLC0415
+
+        return replay.main(args.config, args.since, args.until, args.metric, args.json)
     from . import count  # noqa: PLC0415
 
     return count.init(args.config) if args.init else count.main(args.config, args.json)

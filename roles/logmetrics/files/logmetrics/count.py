@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import time
 
-from . import buckets, config, diag, leanjson, rulebook, runtime
+from . import buckets, config, diag, output, rulebook, runtime
 from .errors import Busy, Fault
 from .history import History, catalog_id
+from .output import write_stdout
 from .sources.base import Budget, Sink
 from .state import DAMAGED, FRESH, PREVIOUS, Store
 from .tally import AHEAD, SECOND, Families, Tally
@@ -215,15 +216,17 @@ class Run:
             self.lost_bytes += report.lost_bytes
             lag += report.lag
             read_bytes += report.bytes
-            shown = max([at for path, at in tally.passed.items() if _belongs(path, cursor, source.name)], default=0)
-            passed = max(cursor.get("passed", 0), shown)
+            reached = int(looked - settings.grace)
             if report.at_end:
-                passed = max(passed, int(looked - settings.grace))
-                cursor["read_to"] = int(looked - settings.grace)
-            cursor["passed"] = min(passed, int(self.clock()) + AHEAD)
-            # A source that could not be read is reported, not waited for.
-            if not (report.at_end or report.faults) and _is_read(tally, cursor, source.name):
-                horizon = min(horizon, cursor["passed"])
+                cursor["read_to"] = reached
+            # Each file by itself: a finished one says nothing of the others.
+            places: dict[str, dict[str, Any]] = cursor.get("paths", {source.name: cursor})
+            for path, place in places.items():
+                passed = max(place.get("passed", 0), tally.passed.get(path, 0), reached if path in report.ended else 0)
+                place["passed"] = min(passed, int(self.clock()) + AHEAD)
+                # What could not be read is reported, not waited for.
+                if path in report.unfinished and _is_read(tally, path):
+                    horizon = min(horizon, place["passed"])
         for metric, times in tally.bad_values.items():
             self.notes.append(f"rule {metric}: {times} matches held no number in their group value; they do not count")
         self.faults += [str(fault) for _, rules in timeline.sets for fault in rules.unfit]
@@ -441,11 +444,9 @@ def _belongs(path: str, cursor: dict[str, Any], source: str) -> bool:
     return path == source or path in cursor.get("paths", ())
 
 
-def _is_read(tally: Tally, cursor: dict[str, Any], source: str) -> bool:
+def _is_read(tally: Tally, path: str) -> bool:
     """Whether an operator's rule reads the source; others hold back no interval."""
-    return any(
-        not tally.view(rules, path).empty for _, rules in tally.timeline.sets for path in cursor.get("paths", [source])
-    )
+    return any(not tally.view(rules, path).empty for _, rules in tally.timeline.sets)
 
 
 _accounts: dict[bytes, bool] = {}
@@ -473,21 +474,6 @@ def _remove(path: str) -> None:
         pass  # a leftover costs some bytes, nothing else
 
 
-def write_stdout(data: bytes) -> None:
-    """All of it, in as few writes as the pipe takes."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(1, view) :]
-
-
-def _as_json(data: bytes) -> bytes:
-    points = []
-    for line in data.decode("utf-8").splitlines():
-        name, value, at = line.split(" ")
-        points.append([name, float(value) if "." in value else int(value), int(at)])
-    return leanjson.dumps({"points": points}) + b"\n"
-
-
 def init(path: str) -> int:
     """`count --init`: make the states of count and ship where there are none. Prints nothing; 0, or 2 with a line."""
     from . import ship  # noqa: PLC0415 - a run that counts does not need it
@@ -513,7 +499,7 @@ def init(path: str) -> int:
 
 def main(path: str, as_json: bool = False) -> int:
     """`count`: always 0, as Telegraf drops the output of a run that fails; errors are in syslog and in script_error."""
-    write = (lambda data: write_stdout(_as_json(data))) if as_json else write_stdout
+    write = (lambda data: write_stdout(output.as_json(data))) if as_json else write_stdout
     messages: list[str] = []
     run: Run | None = None
     try:

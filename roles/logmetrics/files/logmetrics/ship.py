@@ -2,17 +2,18 @@
 
 A batch is one push of one source. 204: the cursor moves on. 400: Loki kept the good lines; it moves on, and what was
 rejected is counted. Anything else (429, 5xx, no answer): nothing moves, the next run tries again. A batch that was sent
-but not noted is sent again with the same times and lines, and Loki drops exact duplicates (`loki` module).
+but not noted is sent again with the same times and lines, and Loki drops exact duplicates (`loki` module). Lines
+without any stamp have the time of their first try, which is noted before they are sent.
 """
 
 from __future__ import annotations
 
 import time
 
-from . import config, diag, runtime
-from .count import write_stdout
+from . import config, diag, leanjson, runtime
 from .errors import Busy, Fault
 from .lines import split
+from .output import write_stdout
 from .sources.base import Budget, Sink
 from .state import DAMAGED, FRESH, Store
 from .tally import AHEAD, SECOND
@@ -33,10 +34,22 @@ LONGEST = 8.0  # seconds of reading and sending; the exec's interval is 10 s
 class Shipper(Sink):
     """Pushes what it is given; stops the reading where Loki does not take it."""
 
-    def __init__(self, settings: Config, now: float, carried: dict[str, int]) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        now: float,
+        carried: dict[str, int],
+        times: dict[str, list[list[int]]],
+        note_times: Callable[[], None],
+    ) -> None:
         self.settings = settings
         self.now = now
-        self.carried = carried
+        self.carried = carried  # source: ns of the last stamp, for lines without one
+        self.carry_from = 0  # ns; an older stamp is not carried
+        self.times = times
+        self.note_times = note_times
+        self.taken_to: dict[str, int] = {}  # source: end of what Loki took
+        self.refused_of = ""  # the source that it did not take
         self.lines_sent = 0
         self.bytes_sent = 0
         self.rejected = 0
@@ -65,9 +78,18 @@ class Shipper(Sink):
                 end = data.rfind(b"\n", taken, taken + batch) + 1
                 if end <= taken:
                     end = data.find(b"\n", taken) + 1
-            if not self._push(source, self._values(source, data[taken:end], offset + taken), end - taken):
+            if self.refused:
+                break
+            values, last, bare = self._values(source, data[taken:end], offset + taken)
+            if bare:
+                self._note(source, offset + taken, offset + end)
+            if not self._push(source, values, end - taken):
+                self.refused_of = source
                 break
             taken = end
+            self.taken_to[source] = offset + end
+            if last is not None:
+                self.carried[source] = last
         return taken
 
     def entries(self, source: str, entries: list[Entry]) -> int:
@@ -86,23 +108,55 @@ class Shipper(Sink):
             taken = end
         return taken
 
-    def _values(self, source: str, data: bytes, offset: int) -> list[Value]:
-        """Lines with their times: their own, and within its resolution their offset, so that equal lines differ."""
+    def _note(self, source: str, start: int, end: int) -> None:
+        """Before lines without a stamp are sent, save the time that they are given. Raises Fault."""
+        known = self.times.setdefault(source, [])
+        begin = max([start, *(one[1] for one in known if one[0] <= start)])
+        if begin < end:
+            known.append([begin, end, int(self.now)])
+            self.note_times()
+
+    def _first_try(self, source: str, offset: int) -> int:
+        """Nanoseconds of the first try to send what stands there."""
+        for start, end, at in self.times.get(source, ()):
+            if start <= offset < end:
+                return at * SECOND
+        return int(self.now) * SECOND
+
+    def open_times(self) -> dict[str, list[list[int]]]:
+        """What must be known of first tries by the next run: those of lines that were not taken."""
+        kept = {}
+        for source, known in self.times.items():
+            if source not in self.taken_to:
+                kept[source] = known
+            elif source == self.refused_of:
+                kept[source] = [one for one in known if one[1] > self.taken_to[source]]
+        return kept
+
+    def _values(self, source: str, data: bytes, offset: int) -> tuple[list[Value], int | None, bool]:
+        """(lines with their times, ns of the last stamp, whether lines had none at all to go by).
+
+        A time is the line's own, and within its resolution its offset, so that equal lines differ.
+        """
         found: list[Value] = []
-        carried = self.carried.get(source, int(self.now) * SECOND)
+        last = self.carried.get(source)
+        bare = False
         for line in data.split(b"\n")[:-1]:
             stamp, program, _ = split(line[:4096], self.now)
             if stamp is None:
-                when = carried + offset % SECOND if carried % SECOND == 0 else carried + offset % 1000
+                bare = bare or last is None
+                base = self._first_try(source, offset) if last is None else last
+                when = base + offset % SECOND if base % SECOND == 0 else base + offset % 1000
             else:
-                carried = stamp[0] * SECOND + stamp[1]
-                when = carried + offset % stamp[2]
+                own = stamp[0] * SECOND + stamp[1]
+                when = own + offset % stamp[2]
+                if own >= self.carry_from:
+                    last = own
             value = self._value(line.rstrip(b"\r"), when, program) if line else None
             if value is not None:
                 found.append(value)
             offset += len(line) + 1
-        self.carried[source] = carried
-        return found
+        return found, last, bare
 
     def _value(self, line: bytes, when: int, program: bytes | None) -> Value | None:
         """One entry as Loki takes it; None (and counted as rejected) where it is too old for the store."""
@@ -163,14 +217,28 @@ def _ship(
     budget = Budget(min(settings.run_budget, LONGEST))
     all_sources = runtime.sources(settings, loki.max_line, clock)
     carried: dict[str, int] = {}
-    shipper = Shipper(settings, now, carried)
+    # What is saved on the way is the state of the run's begin: sources change theirs while they read.
+    begun = leanjson.loads(leanjson.dumps(state))
+    times: dict[str, list[list[int]]] = leanjson.loads(leanjson.dumps(state.get("times", {})))
+
+    def note_times() -> None:
+        store.prepare({**begun, "times": times})
+        store.commit()
+
+    shipper = Shipper(settings, now, carried, times, note_times)
     runtime.settle(state["sources"], all_sources, lambda source: _start(source, state, faults, beginning=False))
     for number, source in enumerate(all_sources):
         cursor = state["sources"].get(source.name)
         if cursor is None:
             continue  # it could not be started, and is reported
-        carried.update(cursor.get("carried", {}))
+        # What is read now was written since the source was last read to its end.
+        looked = clock()
+        shipper.carry_from = min(cursor.get("read_to", 0), int(now)) * SECOND
+        known: dict[str, int] = cursor.get("carried", {})
+        carried.update({path: at for path, at in known.items() if at >= shipper.carry_from})
         report = source.read(cursor, shipper, budget.share(len(all_sources) - number))
+        if report.at_end and not shipper.refused:
+            cursor["read_to"] = int(looked - settings.grace)
         names = cursor.get("paths", {source.name: None})
         cursor["carried"] = {path: at for path, at in carried.items() if path in names}
         faults += report.faults + report.notes
@@ -190,6 +258,7 @@ def _ship(
     }
     at, totals = _of_interval(state, measured, int(now), settings.interval)
     state["ran"] = int(now)
+    state["times"] = shipper.open_times()
     store.prepare(state)
     store.commit()
     write("".join(f"logs.ship.{name} {value} {at}\n" for name, value in totals.items()).encode())

@@ -2,7 +2,8 @@
 
 `setitimer(2)` with ITIMER_VIRTUAL sends SIGVTALRM by the CPU time that this process spends, and CPython's `re` looks
 for signals while it matches. So the watch samples: each tick is charged to the rule at work, and a rule that has used
-more than the budget (and more than any sound rule takes for so many lines) is stopped by an exception out of the handler.
+more than the budget, and more than any sound rule takes for so many lines, is stopped by an exception out of the
+handler.
 """
 
 from __future__ import annotations

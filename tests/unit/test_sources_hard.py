@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from logmetrics import count
+from logmetrics.sources.base import Budget
 from logmetrics.state import decode, encode
 from world import METRIC, World
 
@@ -288,3 +290,51 @@ def test_a_source_that_was_taken_out_and_put_back_begins_at_its_end(tmp_path: Pa
     lines(world, 3)
     world.settle()
     assert sum(world.stored().values()) == before + 3 * 8
+
+
+class Steps(Budget):
+    """A budget in looks at it, not in seconds: the same on every machine."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(0)
+        self.looks = looks
+
+    @property
+    def over(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    def share(self, parts: int) -> Budget:
+        return self
+
+
+@pytest.mark.parametrize("late", ["next", "correct"])
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_a_finished_file_does_not_vouch_for_one_with_a_backlog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str, unreadable: bool
+) -> None:
+    world = World(tmp_path / "w", late=late, pattern="*.log")
+    small = world.logs / "a.log"
+    small.touch()
+    if unreadable:
+        # Of no regular file anything more than its name is known.
+        (world.logs / "b.log").symlink_to("b.log")
+    counting(world, minutes=1)
+    for _ in range(20):
+        world.write(40)
+        world.write(2, to=small)
+        world.advance(60)
+    for _ in range(3):
+        monkeypatch.setattr(count, "Budget", lambda seconds: Steps(4))
+        world.run()
+    monkeypatch.undo()
+    world.settle()
+    assert bool(world.faults) == unreadable
+    assert world.stored() == world.expected()
+    printed: dict[str, set[str]] = {}
+    for text in world.outputs:
+        for line in text.splitlines():
+            name, value, at = line.split(" ")
+            if name == METRIC:
+                printed.setdefault(at, set()).add(value)
+    assert {at: values for at, values in printed.items() if len(values) > 1} == {}

@@ -53,6 +53,9 @@ class Report:
 
     def __init__(self) -> None:
         self.at_end = False  # everything written before the run began has been read
+        # Names under which the sink got lines; those in neither cannot be read.
+        self.ended: set[str] = set()  # read to the end
+        self.unfinished: set[str] = set()  # the budget or the sink stopped it
         self.lag = 0  # bytes not read yet
         self.bytes = 0
         self.lost = 0  # pieces of log, or journal entries, that were gone before they could be read

@@ -220,6 +220,8 @@ class _Follower:
         self.live = Track.load(place["live"]) if place["live"] else None
         self.old = [Track.load(saved) for saved in place["old"]]
         self.stopped = False  # by the budget or the sink: read nothing more in this run
+        self.replaced = False  # a moment ago: the next run reads on
+        self.unreadable = False
 
     def run(self, fresh: bool) -> None:
         """Old files first, so that lines come in the order in which they were written."""
@@ -248,6 +250,8 @@ class _Follower:
                 self.report.lag += max(0, track.size - track.offset)
         if self.stopped:
             self.report.at_end = False
+        if not self.unreadable:
+            (self.report.unfinished if self.stopped or self.replaced else self.report.ended).add(self.path)
 
     def _stat(self, path: str) -> os.stat_result | None:
         try:
@@ -259,6 +263,7 @@ class _Follower:
             return None
 
     def _unreadable(self, path: str, error: OSError) -> None:
+        self.unreadable = True
         what_to_do = "let the user of the run read it (group adm, or an ACL)"
         if error.errno == errno.EINVAL:
             what_to_do = "name a log file"
@@ -286,7 +291,8 @@ class _Follower:
             return
         try:
             if not track.is_file(reader.stat):
-                self.report.at_end = False  # replaced a moment ago
+                self.report.at_end = False
+                self.replaced = True
                 return
             if not track.holds(reader):
                 self._replaced_content(track)
@@ -301,6 +307,7 @@ class _Follower:
         except Unfinished as error:
             self.report.faults.append(str(error))
             self.report.at_end = False
+            self.unreadable = True
         finally:
             reader.close()
 
@@ -431,6 +438,7 @@ class _Follower:
         except Unfinished as error:
             self.report.faults.append(str(error))
             self.report.at_end = False
+            self.unreadable = True
         finally:
             reader.close()
         return track

@@ -89,6 +89,8 @@ class JournalSource(Source):
             if batch and not _hand_on(cursor, sink, batch, places):
                 report.at_end = False
         run.complain(report)
+        if not report.faults:
+            (report.ended if report.at_end else report.unfinished).add(NAME)
         return report
 
 

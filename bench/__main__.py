@@ -7,12 +7,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import time
 from pathlib import Path
 
 from fleet import proof
-from fleet.cache import cache_dir, lock
+from fleet.cache import cache_dir
 from fleet.progress import FleetError, say
 
 from bench import scenarios, throughput
@@ -121,17 +120,14 @@ class Bench:
         return self.report
 
 
-@contextmanager
-def scratch_folder(quick: bool) -> Iterator[Path]:
-    """A directory to work in. Only one whole run goes at a time; a quick one measures nothing and waits for nobody."""
-    home = cache_dir() / "bench"
-    home.mkdir(parents=True, exist_ok=True)
-    with nullcontext() if quick else lock("bench-run"):
-        if not quick:
-            for left in home.glob("run-*"):  # by a run that was killed: nobody else holds the lock
-                shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(dir=home, prefix="quick-" if quick else "run-") as scratch:
-            yield Path(scratch)
+def home() -> Path:
+    """Where runs have their scratch directories; what killed ones left a day ago is removed."""
+    folder = cache_dir() / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("run-*"):
+        if time.time() - left.stat().st_mtime > 86400:
+            shutil.rmtree(left)
+    return folder
 
 
 def main(argv: list[str]) -> int:
@@ -140,8 +136,8 @@ def main(argv: list[str]) -> int:
     whole = args == arguments([])
     if args.quick:
         args.size, args.rounds, args.peers = QUICK_SIZE, 1, QUICK_PEERS
-    with scratch_folder(args.quick) as scratch:
-        bench = Bench(args, scratch)
+    with tempfile.TemporaryDirectory(dir=home(), prefix="run-") as scratch:
+        bench = Bench(args, Path(scratch))
         report = bench.quick() if args.quick else bench.run()
     print(f"{report.verdict()}\n\n{report.text()}")
     if whole:

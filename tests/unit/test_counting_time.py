@@ -198,3 +198,18 @@ def test_more_late_lines_than_a_run_may_print_wait_for_the_next(
         world.advance(10)
     world.settle()
     assert world.stored() == world.expected()
+
+
+def test_a_backlog_of_many_series_shrinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count, "MAX_POINTS", 40)
+    world = World(tmp_path / "w")
+    series = [{"metric": f"logs.many.m{number}", "type": "counter", "match": f"^x{number}"} for number in range(21)]
+    world.rules_path.write_text(json.dumps({"format": 1, "hash": "x", "rules": series}))
+    world.path.touch()
+    world.run()
+    world.advance(1200)
+    for _ in range(12):
+        world.advance(60)
+        world.run()
+    newest = max(int(line.split()[2]) for line in world.outputs[-1].splitlines() if line.startswith("logs.many"))
+    assert newest == world.now // 60 * 60 - 120

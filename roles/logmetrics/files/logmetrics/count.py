@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 VERB = "count"
 SECOND_TIME = 600  # seconds after which a finished interval is sent for the last time
 LAST_HOUR = 3600
-MAX_POINTS = 4000  # a run prints no more finished points than this (but one interval at least): Telegraf's buffers
+MAX_POINTS = 4000  # a run finishes no more points than this, for Telegraf's buffers
+LEAST = 3  # intervals that a run may finish whatever they hold, so that a backlog shrinks
 DAY = 86_400
 LEAP = DAY  # seconds between two runs; after more, or less than none, the clock may be wrong
 STEADY = 3600  # seconds that the clock must have gone on without a leap before anything old is deleted
@@ -255,11 +256,11 @@ class Run:
         changes = self.settings.interval != interval
         if changes:
             until = min(until, self._takeover())
-        for at in self._over(until, still_open):
+        for number, at in enumerate(self._over(until, still_open)):
             bucket = still_open.pop(at, {})
             zeros = names(at)
             points += len(bucket) + len(zeros)
-            if points > MAX_POINTS and points > len(bucket) + len(zeros):
+            if points > MAX_POINTS and number >= LEAST:
                 still_open[at] = bucket
                 break
             sent = self._sent(at) if at < state.get("sent", 0) else None

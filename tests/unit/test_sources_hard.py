@@ -338,3 +338,22 @@ def test_a_finished_file_does_not_vouch_for_one_with_a_backlog(
             if name == METRIC:
                 printed.setdefault(at, set()).add(value)
     assert {at: values for at, values in printed.items() if len(values) > 1} == {}
+
+
+def test_a_copy_that_got_the_inode_of_an_empty_rotated_file_counts_once(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(61)
+    world.rotate(create=False)
+    world.write(1)
+    world.run()
+    empty = world.logs / "app.log.1"
+    empty.write_bytes(world.path.read_bytes())  # the same inode
+    world.touch(empty)
+    world.path.write_bytes(b"")
+    world.advance(1)
+    world.touch(world.path)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0

@@ -434,6 +434,8 @@ class _Follower:
             return track
         try:
             if track.is_file(reader.stat):
+                if not track.head_length and self._copies_another(reader):
+                    return None  # the inode of an empty file was used again
                 self._drain(track, reader, final=self._settled(reader.stat))
         except Unfinished as error:
             self.report.faults.append(str(error))
@@ -442,6 +444,10 @@ class _Follower:
         finally:
             reader.close()
         return track
+
+    def _copies_another(self, reader: Plain) -> bool:
+        others = [*self.old, *([self.live] if self.live else [])]
+        return any(other.head_length and _same_log(other, reader, reader.stat) for other in others)
 
     def _settled(self, stat: os.stat_result) -> bool:
         return self.clock() - stat.st_mtime > SETTLED

@@ -213,3 +213,35 @@ def test_a_backlog_of_many_series_shrinks(tmp_path: Path, monkeypatch: pytest.Mo
         world.run()
     newest = max(int(line.split()[2]) for line in world.outputs[-1].splitlines() if line.startswith("logs.many"))
     assert newest == world.now // 60 * 60 - 120
+
+
+def points_of(output: str) -> list[int]:
+    return [int(line.split()[2]) for line in output.splitlines() if line.startswith(METRIC)]
+
+
+def test_a_clock_that_is_behind_at_a_restart_sends_the_last_hour_alone(tmp_path: Path) -> None:
+    world = with_a_long_past(tmp_path / "w")
+    world.telegraf_dies(1800)
+    world.advance(-86_400)
+    world.run()
+    assert 60 <= len(points_of(world.outputs[-1])) <= 65
+    world.advance(86_400)
+    world.settle()
+    # What was open went to the interval that the wrong clock showed; all the rest is where it was.
+    moved = dict(world.expected().items() - world.stored().items())
+    assert sum(world.stored().values()) == sum(world.expected().values())
+    assert len(moved) <= 2
+
+
+def test_after_a_restart_no_more_is_sent_at_once_than_a_run_may_print(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = with_a_long_past(tmp_path / "w")
+    monkeypatch.setattr(count, "MAX_POINTS", 20)
+    world.telegraf_dies(1800)
+    for _ in range(8):
+        world.advance(10)
+        world.run()
+        assert len(points_of(world.outputs[-1])) <= 20
+    world.settle()
+    assert world.stored() == world.expected()

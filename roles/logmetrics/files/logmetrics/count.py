@@ -350,8 +350,19 @@ class Run:
             return due
         me = runtime.identity()
         if me != state["identity"]:
-            due.update(self.history.finished_since(int(self.now) - LAST_HOUR))
+            # The clock of the last run, where that of a host that has just started is behind it.
+            last_run = max(int(self.now), state.get("ran", 0))
+            state["again"] = sorted(self.history.finished(last_run - LAST_HOUR, last_run).union(state.get("again", ())))
             state["identity"] = me
+        waiting: list[int] = state.get("again", [])
+        points = number = 0
+        while number < len(waiting) and (points <= MAX_POINTS or number < LEAST):
+            sent = self._sent(waiting[number])
+            if sent is not None:
+                due[waiting[number]] = sent
+                points += len(sent[0]) + len(sent[1])
+            number += 1
+        state["again"] = waiting[number:]
         kept = []
         for one in state["recent"]:
             at, finished, catalog, bucket, stage = one

@@ -99,14 +99,9 @@ class History:
             for at in sorted(found):
                 yield (at, *found[at])
 
-    def finished_since(self, when: int) -> dict[int, tuple[list[str], Bucket]]:
-        """By interval, the last record of each that was finished or corrected at this Unix time or later."""
-        return {
-            at: (names, bucket)
-            for day in self.sizes
-            for at, names, bucket, finished in self._records(day)
-            if finished >= when
-        }
+    def finished(self, since: int, until: int) -> set[int]:
+        """Intervals that were finished or corrected in since <= Unix time <= until."""
+        return {at for day in self.sizes for at, _, _, finished in self._records(day) if since <= finished <= until}
 
     def find(self, at: int) -> tuple[list[str], Bucket] | None:
         """The last record of one interval, or None. A file is read once; what a caller adds to a record stays in it."""

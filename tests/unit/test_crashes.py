@@ -1,0 +1,284 @@
+"""A run killed at each of its calls, a power cut there, a full disk, damaged and foreign states: exact, or said."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+from logmetrics import cli, config, count, leanjson, state
+from logmetrics.errors import Busy, Fault, StateTooNew
+from world import METRIC, RULES, START, World
+
+
+def eventful(world: World) -> None:
+    """Up to a run that reads a rotated file and a new one, finishes an interval, corrects another and resends."""
+    world.path.touch()
+    world.touch(world.path)
+    world.run()
+    world.advance(61)
+    world.write(10)
+    world.advance(61)
+    world.run()
+    world.write(7)
+    world.advance(30)
+    world.rotate("number", True, False)
+    world.write(6)
+    world.write(3, ago=70)
+    world.advance(45)
+
+
+def calls_of_a_run(tmp_path: Path) -> int:
+    world = World(tmp_path / "count")
+    eventful(world)
+    world.run()
+    return world.disk.calls
+
+
+@pytest.mark.parametrize("power", [False, True])
+def test_a_run_killed_at_any_call_is_repeated_exactly(tmp_path: Path, power: bool) -> None:
+    calls = calls_of_a_run(tmp_path)
+    assert calls > 15
+    for at in range(1, calls + 1):
+        world = World(tmp_path / f"{power}-{at}")
+        eventful(world)
+        assert not world.run(kill_at=at, power=power), at
+        world.advance(3)
+        world.settle()
+        assert world.stored() == world.expected(), at
+        assert world.lost == 0, at
+
+
+@pytest.mark.parametrize("power", [False, True])
+def test_killed_twice_in_a_row_at_any_call(tmp_path: Path, power: bool) -> None:
+    calls = calls_of_a_run(tmp_path)
+    for at in range(1, calls + 1, 3):
+        for again in range(2, calls + 1, 4):
+            world = World(tmp_path / f"{power}-{at}-{again}")
+            eventful(world)
+            world.run(kill_at=at, power=power)
+            world.advance(3)
+            world.run(kill_at=again, power=power)
+            world.settle()
+            assert world.stored() == world.expected(), (at, again)
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    eventful(world)
+    world.disk.full = True
+    for _ in range(3):
+        world.run()
+        assert "logs.script_error 1" in world.outputs[-1]
+        world.write(4)
+        world.advance(61)
+    assert any("No space left" in fault for fault in world.faults)
+    world.disk.full = False
+    world.settle()
+    assert world.stored() == world.expected()
+    assert "logs.script_error 0" in world.outputs[-1]
+
+
+# Generations of the state.
+
+
+def damage(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    if how == "empty":
+        path.write_bytes(b"")
+    elif how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "bit":
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    elif how == "zeros":
+        path.write_bytes(bytes(len(data)))
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "bit", "zeros", "gone"])
+def test_one_damaged_generation_costs_nothing(tmp_path: Path, how: str) -> None:
+    world = World(tmp_path / "w")
+    eventful(world)
+    world.run()
+    damage(world.state / "count.state", how)
+    world.write(3)
+    world.advance(61)
+    world.run()
+    # The good generation was not pushed out by the damaged one.
+    damage(world.state / "count.state", "bit")
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+def test_both_damaged_is_said_and_counting_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    eventful(world)
+    world.run()
+    damage(world.state / "count.state", "bit")
+    damage(world.state / "count.state.old", "zeros")
+    world.run()
+    assert world.lost == 1
+    assert "logs.parser.lost 1" in world.outputs[-1]
+    world.advance(61)
+    world.write(5)
+    minute = int(world.now) // 60 * 60
+    world.settle()
+    assert world.stored()[minute] == world.expected()[minute] == 4
+
+
+def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path / "w")
+    eventful(world)
+    newer = state.encode({"anything": 1}, form=state.FORMAT + 1)
+    (world.state / "count.state").write_bytes(newer)
+    with pytest.raises(StateTooNew, match="newer"):
+        count.Run(world.settings, lambda: world.now).go(lambda _: None)
+    path = tmp_path / "config.json"
+    path.write_bytes(
+        leanjson.dumps(
+            {
+                "format": 1,
+                "state_dir": str(world.state),
+                "rules": str(world.rules_path),
+                "sources": world.settings.sources,
+            }
+        )
+    )
+    assert cli.main(["count", "--config", str(path)]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("logs.script_error 1 ")
+    assert out.count("\n") == 1
+    assert (world.state / "count.state").read_bytes() == newer
+
+
+def test_two_runs_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    eventful(world)
+    handle = os.open(world.state / "count.lock", os.O_RDWR)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(Busy, match="another run"):
+        count.Run(world.settings, lambda: world.now).go(lambda _: None)
+    os.close(handle)
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_nobody_reads_the_output(tmp_path: Path) -> None:
+    """Telegraf stopped the run: the state is not saved, and the next run prints the points."""
+    world = World(tmp_path / "w")
+    eventful(world)
+
+    def broken(_: bytes) -> None:
+        raise BrokenPipeError
+
+    run = count.Run(world.settings, lambda: world.now)
+    with pytest.raises(BrokenPipeError):
+        run.go(broken)
+    run.store.unlock()
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+# Rules.
+
+
+def rules(metric: str) -> bytes:
+    return leanjson.dumps({"format": 1, "hash": metric, "rules": [{**RULES["rules"][0], "metric": metric}]})  # type: ignore[index]
+
+
+def test_new_rules_take_over_at_an_intervals_start_and_late_lines_go_to_the_old(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(61)
+    world.write(5)
+    world.rules_path.write_bytes(rules("logs.test.new"))
+    world.write(5)
+    world.run()
+    world.write(5)  # the same minute still
+    world.advance(61)
+    world.write(5)
+    world.advance(61)
+    world.run()
+    world.write(5, ago=122)
+    world.settle()
+    new = {at: int(value) for (name, at), value in world.store().items() if name == "logs.test.new" and value != "0"}
+    assert world.stored() == {START + 60: 16}
+    assert new == {START + 120: 4}
+
+
+def test_broken_rules_stop_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    eventful(world)
+    for broken in (
+        b"{",
+        b"[]",
+        leanjson.dumps({"format": 2, "rules": []}),
+        leanjson.dumps({"format": 1, "rules": [{}]}),
+    ):
+        world.rules_path.write_bytes(broken)
+        world.write(2)
+        world.run()
+        assert "last good rules" in world.faults[-1]
+        assert "logs.script_error 1" in world.outputs[-1]
+    world.rules_path.unlink()
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_a_regex_that_python_does_not_take_is_set_aside(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    bad = {"metric": "logs.test.bad", "type": "counter", "program": ["app"], "match": "(unclosed"}
+    world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [bad, *RULES["rules"]]}))  # type: ignore[misc]
+    eventful(world)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert any("logs.test.bad" in fault for fault in world.faults)
+
+
+def test_without_rules_and_without_state_there_is_one_clear_line(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.rules_path.unlink()
+    with pytest.raises(Fault, match=r"rules\.json: cannot be read: .*; run the role"):
+        count.Run(world.settings, lambda: world.now).go(lambda _: None)
+
+
+# Configuration.
+
+GOOD = {"format": 1, "sources": [{"type": "journal"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"intervall": 60}, 'has no key "intervall"'),
+        ({"interval": "60"}, '"interval" must be a whole number from 1'),
+        ({"interval": True}, '"interval" must be a whole number'),
+        ({"late": "never"}, '"late" must be correct or next'),
+        ({"state_dir": "state"}, '"state_dir" must be an absolute path'),
+        ({"sources": []}, '"sources" must be a list such as'),
+        ({"sources": [{"type": "pipe"}]}, "must have"),
+        ({"sources": [{"type": "file", "path": "x"}]}, "needs an absolute path"),
+        ({"sources": [{"type": "file", "path": "/x", "pth": "/y"}]}, 'no key "pth"'),
+        ({"sources": [{"type": "journal"}, {"type": "journal"}]}, "named twice"),
+        ({"format": 2}, "format 2 is newer"),
+        ({"loki": {"url": "ftp://x", "labels": {"a": "b"}}}, '"loki.url" must be a URL'),
+        ({"loki": {}}, '"loki.labels" is missing'),
+    ],
+)
+def test_each_fault_of_the_configuration_is_one_line(change: dict[str, object], words: str) -> None:
+    with pytest.raises(Fault) as caught:
+        config.parse({**GOOD, **change}, "/etc/logmetrics/config.json")
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("/etc/logmetrics/config.json: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_good_configuration_has_the_documented_defaults() -> None:
+    found = config.parse(GOOD, "x")
+    assert (found.interval, found.late, found.grace, found.resend, found.keep_days) == (60, "correct", 2, True, 3)
+    assert METRIC

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import shutil
 from pathlib import Path
@@ -355,5 +356,39 @@ def test_a_copy_that_got_the_inode_of_an_empty_rotated_file_counts_once(tmp_path
     world.advance(1)
     world.touch(world.path)
     world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_a_copy_of_what_was_read_is_not_decompressed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: bool
+) -> None:
+    world = World(tmp_path / "w", chunk=1 << 20)
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.append(world.path, b"".join(world.line(world.now, "noise " + "x" * 1000) for _ in range(3000)))
+    world.write(5)
+    world.advance(60)
+    world.run()
+    world.advance(1)
+    world.run()
+    world.rotate()
+    if between:
+        world.run()
+    world.advance(60)
+    world.compress(0, "gz")
+    steps: list[int] = []
+    real = gzip.GzipFile.read
+
+    def read(file: gzip.GzipFile, size: int = -1) -> bytes:
+        steps.append(size)
+        return real(file, size)
+
+    monkeypatch.setattr(gzip.GzipFile, "read", read)
+    world.write(5)
+    world.settle()
+    assert steps and sum(steps) <= 1 << 20  # of 3 MB
     assert world.stored() == world.expected()
     assert world.lost == 0

@@ -72,6 +72,10 @@ class Track:
         """Whether nothing was written since the last look, at which the file was read to its end."""
         return stat.st_size == self.size and stat.st_mtime_ns == self.mtime
 
+    def unchanged_in(self, copy: os.stat_result) -> bool:
+        """Whether a compressed copy, which keeps the time of its original, has nothing that was not read."""
+        return self.offset == self.size and copy.st_mtime_ns == self.mtime
+
     def holds(self, reader: Reader) -> bool:
         """Whether the reader's content is the one this track has read, by both signatures."""
         if self.head_length and signature(reader, self.head_length, 0) != self.head:
@@ -427,6 +431,10 @@ class _Follower:
                 track = copy
         if track.path.endswith(PACKED):
             return self._drain_packed(track)
+        return self._drain_plain(track)
+
+    def _drain_plain(self, track: Track) -> Track | None:
+        """Read on in an older file that is not compressed."""
         try:
             reader = Plain(track.path)
         except OSError as error:
@@ -467,6 +475,8 @@ class _Follower:
 
     def _drain_packed(self, track: Track) -> Track | None:
         """Read the rest of a compressed copy; as it never grows, it is then only remembered for a while."""
+        if track.scanned == DONE:
+            return track
         try:
             reader = Packed(track.path)
         except (OSError, Unfinished):
@@ -530,11 +540,9 @@ class _Follower:
             except (OSError, Unfinished):
                 continue
             try:
-                if not track.holds(reader):
+                copy = self._as_copy(track, reader, path, stat)
+                if copy is None:
                     continue
-                copy = Track(path, stat)
-                copy.offset, copy.head, copy.head_length = track.offset, track.head, track.head_length
-                copy.sign(reader)
             except Unfinished:
                 continue
             finally:
@@ -542,6 +550,22 @@ class _Follower:
             self.known[stat.st_dev, stat.st_ino] = self.path
             return copy
         return None
+
+    def _as_copy(self, track: Track, reader: Reader, path: str, stat: os.stat_result) -> Track | None:
+        """The track in its copy, or None where the file is none. Raises Unfinished."""
+        copy = Track(path, stat)
+        copy.offset, copy.head, copy.head_length = track.offset, track.head, track.head_length
+        # Nothing was written since the last look, at which all was read: no need to decompress it up to its end.
+        settled = track.mtime < (self.place["looked"] - CLOCK_TICK) * 1e9
+        if isinstance(reader, Packed) and settled and track.unchanged_in(stat):
+            if signature(reader, track.head_length, 0) != track.head:
+                return None
+            copy.tail, copy.size, copy.mtime, copy.scanned = track.tail, track.size, track.mtime, DONE
+            return copy
+        if not track.holds(reader):
+            return None
+        copy.sign(reader)
+        return copy
 
     def _lost(self, track: Track, what: str) -> None:
         unread = max(0, track.size - track.offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -84,8 +85,19 @@ def play(world: World, steps: list[Step]) -> None:
     world.settle()
 
 
+# A run of the tests plays the same schedules each time; `make chaos SCHEDULES=10000` plays as many new ones.
+SCHEDULES = int(os.environ.get("LOGMETRICS_SCHEDULES", "0"))
+
+
 @pytest.mark.parametrize("late", ["correct", "next"])
-@settings(max_examples=250, report_multiple_bugs=False, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=SCHEDULES or 250,
+    derandomize=not SCHEDULES,
+    print_blob=True,
+    report_multiple_bugs=False,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(steps=STEPS)
 def test_what_is_stored_is_what_was_written(late: str, steps: list[Step]) -> None:
     root = Path(tempfile.mkdtemp())

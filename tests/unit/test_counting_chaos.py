@@ -34,6 +34,7 @@ RUNS = st.one_of(
     st.tuples(st.just("kill"), st.integers(1, 60), st.booleans()),
     st.tuples(st.just("lose")),
     st.tuples(st.just("disk_full"), st.booleans()),
+    st.tuples(st.just("power_cut"), st.sampled_from([0, 100, 1800])),
     st.tuples(st.just("telegraf_dies"), st.sampled_from([0, 100, 1800])),
 )
 TIME = st.tuples(st.just("advance"), st.sampled_from([0.5, 5, 30, 61, 61, 125, 700]))
@@ -70,6 +71,9 @@ def play(world: World, steps: list[Step]) -> None:
             world.run()
         elif name == "lose":
             world.lose()
+        elif name == "power_cut":
+            world.disk.power_cut()
+            world.telegraf_dies(rest[0])
         elif name == "telegraf_dies":
             world.telegraf_dies(rest[0])
         elif name == "kill":

@@ -64,6 +64,34 @@ def test_killed_twice_in_a_row_at_any_call(tmp_path: Path, power: bool) -> None:
             assert world.stored() == world.expected(), (at, again)
 
 
+def long_ago(world: World) -> None:
+    """An interval that is known from the history alone, as it was sent for the last time."""
+    eventful(world)
+    for _ in range(14):
+        world.run()
+        world.advance(61)
+
+
+def test_an_old_interval_is_corrected_after_a_power_cut(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    long_ago(world)
+    world.disk.power_cut()
+    world.write(5, ago=world.now - START - 70)
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_a_correction_killed_at_any_call_is_made_once(tmp_path: Path) -> None:
+    calls = calls_of_a_run(tmp_path) + 5
+    for at in range(1, calls + 1):
+        world = World(tmp_path / str(at))
+        long_ago(world)
+        world.write(5, ago=world.now - START - 70)
+        world.run(kill_at=at)
+        world.settle()
+        assert world.stored() == world.expected(), at
+
+
 def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     world = World(tmp_path / "w")
     eventful(world)

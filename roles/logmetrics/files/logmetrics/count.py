@@ -91,10 +91,6 @@ class Run:
             self.begin(beginning=which == FRESH and self.settings.start == "beginning")
             return False
         self._unleap()
-        try:
-            self.history.trim()
-        except OSError as error:
-            self.faults.append(f"{self.settings.state_dir}: {error.strerror}; check the disk")
         if self.settings.interval != self.state["interval"] and self.state["closed"] == self._takeover():
             self._take_interval()
         return True

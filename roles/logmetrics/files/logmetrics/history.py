@@ -35,21 +35,6 @@ class History:
         self._pending: dict[str, list[bytes]] = {}
         self._days: dict[str, dict[int, tuple[list[str], Bucket]]] = {}  # read for `find`
 
-    def trim(self) -> None:
-        """Cut away what a run left that did not come to its end. Raises OSError."""
-        try:
-            names = os.listdir(self.folder)
-        except FileNotFoundError:
-            return
-        for name in names:
-            if not name.startswith(_PREFIX):
-                continue
-            day = name[len(_PREFIX) :]
-            path = f"{self.folder}/{name}"
-            size = self.sizes.get(day, 0)
-            if os.stat(path).st_size > size:
-                os.truncate(path, size)
-
     def append(self, at: int, catalog: str, names: list[str], bucket: Bucket, finished: int) -> None:
         """Note an interval that was finished, or corrected, at the Unix time `finished`; `catalog` names `names`."""
         day = _day(at)

@@ -1,0 +1,186 @@
+"""The tests are tested: faults are planted in a copy of the parser, one at a time, and each must be found.
+
+    python3 tests/unit/faults.py [NUMBER...]
+
+Prints a line for each fault; exits 1 where one is not found, or where the text it replaces is no longer there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+PARSER = HERE.parents[1] / "roles" / "logmetrics" / "files" / "logmetrics"
+
+
+class Fault(NamedTuple):
+    """What is planted: in `file`, `old` becomes `new` (where it first stands)."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str = "test_counting_chaos.py test_crashes.py"
+
+
+RUN_END = """        write("".join([again, *lines, self._self_text()]).encode("utf-8"))
+        if prepared:
+            self.store.commit()
+"""
+
+FAULTS = [
+    Fault(
+        "state saved before the output",
+        "count.py",
+        RUN_END,
+        RUN_END.replace(RUN_END.splitlines()[0] + "\n", "", 1) + RUN_END.splitlines()[0] + "\n",
+    ),
+    Fault("state's file not fsynced", "state.py", "        os.fsync(handle)\n    finally", "        pass\n    finally"),
+    Fault("folder not fsynced", "state.py", "            sync_folder(self.folder)\n", ""),
+    Fault("history not fsynced", "history.py", "                os.fsync(handle)\n", ""),
+    Fault("history of a cut off run read", "history.py", "file.read(self.sizes[day])", "file.read()"),
+    Fault(
+        "damaged state pushes out the good one",
+        "state.py",
+        "if self._current_is_good:",
+        "if os.path.exists(self.path):",
+    ),
+    Fault("no checksum", "state.py", "or crc32(body) != crc", ""),
+    Fault("signatures ignored", "sources/file.py", "return not length or signature(", "return True or signature("),
+    Fault(
+        "first bytes ignored",
+        "sources/file.py",
+        "if self.head_length and signature(reader, self.head_length, 0)",
+        "if 0 and (",
+    ),
+    Fault(
+        "cursor one byte too far",
+        "sources/file.py",
+        "        track.offset += taken\n",
+        "        track.offset += taken + 1\n",
+    ),
+    Fault("half a line taken for a line", "sources/file.py", "if chunk and final and not", "if chunk and not"),
+    Fault(
+        "renamed file not followed",
+        "sources/file.py",
+        "            track.path = moved\n            self.old.append(track)",
+        "            pass",
+    ),
+    Fault(
+        "files between two runs not seen",
+        "sources/file.py",
+        "            self.old.append(track)\n            found += 1",
+        "            pass",
+    ),
+    Fault("late writers not read", "sources/file.py", "            kept.append(current)", "            pass"),
+    Fault("compressed copies not read", "sources/rotated.py", 'PACKED = (".gz", ".xz",', 'PACKED = (".gzz", ".xzz",'),
+    Fault(
+        "copies not recognised",
+        "sources/file.py",
+        "        if not track.head_length:\n            return None",
+        "        return None",
+    ),
+    Fault(
+        "interval one too late",
+        "tally.py",
+        "slot = when // SECOND // self.interval * self.interval",
+        "slot = when // SECOND // self.interval * self.interval + self.interval",
+    ),
+    Fault(
+        "interval closed before it is over",
+        "count.py",
+        "horizon = self.now - settings.grace",
+        "horizon = self.now + 60",
+    ),
+    Fault(
+        "open intervals forgotten",
+        "count.py",
+        "buckets.merge(still_open.setdefault(at, {}), bucket)",
+        "still_open[at] = bucket",
+    ),
+    Fault("late lines dropped", "count.py", "            buckets.merge(bucket, late[at])\n", ""),
+    Fault(
+        "late lines put to the open interval",
+        "count.py",
+        'can = self.settings.late == "correct" and',
+        "can = False and",
+    ),
+    Fault(
+        "the next run sends nothing again", "count.py", "if not stage or last:", "if last:", "test_counting_chaos.py"
+    ),
+    Fault(
+        "ten minutes later nothing is sent again",
+        "count.py",
+        "if not stage or last:",
+        "if not stage:",
+        "test_counting_chaos.py",
+    ),
+    Fault("nothing is sent again after a restart", "count.py", 'if me != state["identity"]:', "if False:"),
+    Fault("two runs at once", "state.py", "fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),
+    Fault(
+        "new rules at once",
+        "rulebook.py",
+        "start = 0 if not timeline else (int(now) // interval + 1) * interval",
+        "start = 0",
+    ),
+    Fault(
+        "a full disk is not said",
+        "count.py",
+        "        except OSError as error:\n            self.faults.append(\n",
+        "        except OSError as error:\n            [].append(\n",
+    ),
+]
+
+
+def found(fault: Fault, folder: Path) -> str:
+    """ "" where a test fails with the fault planted; else what is wrong."""
+    copy = folder / "logmetrics"
+    shutil.copytree(PARSER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE, folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    path = copy / fault.file
+    text = path.read_text()
+    if fault.old not in text:
+        return "the text it replaces is no longer there"
+    path.write_text(text.replace(fault.old, fault.new, 1))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            f"--rootdir={folder}",
+            *fault.tests.split(),
+        ],
+        cwd=folder / "tests",
+        env={**os.environ, "PYTHONPATH": f"{folder}:{folder / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 1 else f"NOT FOUND (pytest: exit {done.returncode})"
+
+
+def main(chosen: list[int]) -> int:
+    """Plant them all, or those numbers."""
+    missed = 0
+    for number, fault in enumerate(FAULTS, 1):
+        if chosen and number not in chosen:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            wrong = found(fault, Path(folder))
+        missed += bool(wrong)
+        print(f"{number:3} {fault.what}: {wrong or 'found'}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main([int(argument) for argument in sys.argv[1:]]))

@@ -1,0 +1,190 @@
+"""The journal by the real journalctl, on journal files that systemd-journal-remote made from export streams."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from logmetrics.sources import journal
+from logmetrics.sources.base import Budget, Report, Sink
+from world import START
+
+if TYPE_CHECKING:
+    from logmetrics.sources.base import Entry
+
+REMOTE = Path("/lib/systemd/systemd-journal-remote")
+BOOT = "b" * 32
+
+real = pytest.mark.skipif(
+    not REMOTE.exists() or not shutil.which("journalctl"),
+    reason="needs the package systemd-journal-remote; molecule reads a real journald in any case",
+)
+
+
+class Kept(Sink):
+    """Keeps what it is given; takes no more than `most` entries."""
+
+    def __init__(self, most: int = 1 << 30) -> None:
+        self.most = most
+        self.entries_: list[Entry] = []
+
+    def entries(self, source: str, entries: list[Entry]) -> int:
+        assert source == "journal"
+        taken = entries[: max(0, self.most - len(self.entries_))]
+        self.entries_ += taken
+        return len(taken)
+
+
+def export(number: int, at: float, fields: dict[str, bytes]) -> bytes:
+    """One entry in journald's export format."""
+    micros = int(at * 1e6)
+    head = (
+        f"__CURSOR=s={'a' * 32};i={number:x};b={BOOT};m={micros - 10**15:x};t={micros:x};x={number:x}\n"
+        f"__REALTIME_TIMESTAMP={micros}\n__MONOTONIC_TIMESTAMP={micros - 10**15}\n_BOOT_ID={BOOT}\n"
+    ).encode()
+    body = b""
+    for name, value in fields.items():
+        plain = b"\n" not in value and value.isascii()
+        length = struct.pack("<Q", len(value))
+        body += name.encode() + (b"=" + value if plain else b"\n" + length + value) + b"\n"
+    return head + body + b"\n"
+
+
+def make(folder: Path, entries: list[tuple[float, dict[str, bytes]]], name: str = "test.journal") -> None:
+    """A journal file with these entries."""
+    folder.mkdir(exist_ok=True)
+    stream = folder.parent / f"{name}.export"
+    stream.write_bytes(b"".join(export(number, at, fields) for number, (at, fields) in enumerate(entries, 1)))
+    made = folder.parent / name
+    subprocess.run([REMOTE, "-o", made, stream], check=True, capture_output=True)
+    made.rename(folder / name)
+
+
+def read(folder: Path, cursor: dict[str, Any], most: int = 1 << 30, line_max: int = 65_536) -> tuple[Kept, Report]:
+    sink = Kept(most)
+    source = journal.JournalSource(str(folder), line_max)
+    return sink, source.read(cursor, sink, Budget(30))
+
+
+SSHD = {"SYSLOG_IDENTIFIER": b"sshd", "_COMM": b"x", "_PID": b"17", "_HOSTNAME": b"web1", "MESSAGE": b"Failed a for b"}
+
+
+@real
+def test_time_program_and_line(tmp_path: Path) -> None:
+    at = START + 0.25
+    source = {**SSHD, "_SOURCE_REALTIME_TIMESTAMP": str(int((at - 0.125) * 1e6)).encode()}
+    comm = {"_COMM": b"backup", "MESSAGE": b"done", "_HOSTNAME": b"web1"}
+    make(tmp_path / "j", [(at, source), (at + 1, comm), (at + 2, {"_COMM": b"x", "PRIORITY": b"6"})])
+    sink, report = read(tmp_path / "j", {"cursor": None})
+    (one, two) = sink.entries_
+    assert one[1:3] == (b"sshd", b"Failed a for b")
+    assert one[0] // 1000 == int((at - 0.125) * 1e6)  # when journald's socket took it, not when it was stored
+    assert one[3].endswith(b" web1 sshd[17]: Failed a for b")
+    assert len(one[3].split(b" ")[0]) == len("2026-11-23T16:40:00.125000+00:00")
+    assert two[1:3] == (b"backup", b"done")
+    assert two[0] // 1000 == int((at + 1) * 1e6)
+    assert two[3].endswith(b" web1 backup: done")
+    assert (report.at_end, report.lost, report.faults) == (True, 0, [])
+
+
+@real
+def test_bytes_newlines_and_long_values(tmp_path: Path) -> None:
+    long = b"x" * 300_000 + b"\nend"
+    messages = [b"a\nsshd[1]: Accepted x", b"\xff\xfe\x00b", long, b"=", b"after"]
+    make(tmp_path / "j", [(START + n, {**SSHD, "MESSAGE": message}) for n, message in enumerate(messages)])
+    sink, _ = read(tmp_path / "j", {"cursor": None}, line_max=1000)
+    found = [message for _, _, message, _ in sink.entries_]
+    assert found == [b"a#012sshd[1]: Accepted x", b"\xff\xfe\x00b", b"x" * 1000, b"=", b"after"]
+    assert all(b"\n" not in line for _, _, _, line in sink.entries_)
+
+
+@real
+def test_each_entry_once_over_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_BATCH", 7)
+    make(tmp_path / "j", [(START + n, {**SSHD, "MESSAGE": b"%d" % n}) for n in range(50)])
+    cursor: dict[str, Any] = {"cursor": None}
+    found = []
+    for most in (1, 0, 20, 9, 100, 100):
+        sink, report = read(tmp_path / "j", cursor, most)
+        found += [int(message) for _, _, message, _ in sink.entries_]
+        assert report.at_end == (len(found) == 50)
+    assert found == list(range(50))
+    assert read(tmp_path / "j", cursor)[1].lost == 0
+
+
+@real
+def test_from_now_on(tmp_path: Path) -> None:
+    make(tmp_path / "j", [(START + n, SSHD) for n in range(5)])
+    cursor: dict[str, Any] = {}
+    journal.JournalSource(str(tmp_path / "j"), 1000).start(cursor, beginning=False)
+    assert read(tmp_path / "j", cursor)[0].entries_ == []
+    make(tmp_path / "j", [(START + 10 + n, {**SSHD, "MESSAGE": b"new"}) for n in range(2)], "later.journal")
+    assert [message for _, _, message, _ in read(tmp_path / "j", cursor)[0].entries_] == [b"new", b"new"]
+
+
+@real
+def test_entries_that_were_removed_before_they_were_read_are_said(tmp_path: Path) -> None:
+    make(tmp_path / "j", [(START + n, SSHD) for n in range(5)])
+    cursor: dict[str, Any] = {"cursor": None}
+    read(tmp_path / "j", cursor, most=2)
+    make(tmp_path / "j", [(START + 60 + n, {**SSHD, "MESSAGE": b"new"}) for n in range(3)], "later.journal")
+    (tmp_path / "j" / "test.journal").unlink()
+    sink, report = read(tmp_path / "j", cursor)
+    # Not one of those that are there is skipped.
+    assert [message for _, _, message, _ in sink.entries_] == [b"new"] * 3
+    assert report.lost >= 1
+    assert report.notes
+
+
+@real
+def test_an_empty_journal_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "j").mkdir()
+    cursor: dict[str, Any] = {}
+    journal.JournalSource(str(tmp_path / "j"), 1000).start(cursor, beginning=False)
+    sink, report = read(tmp_path / "j", cursor)
+    assert (sink.entries_, report.at_end, report.faults) == ([], True, [])
+
+
+def test_journalctl_that_is_not_there_is_one_clear_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    _, report = read(tmp_path, {"cursor": None})
+    assert len(report.faults) == 1
+    assert "journalctl" in report.faults[0]
+    assert report.ended == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lost"),
+    [("s=a;i=1f;b=1", "s=a;i=2a;b=1", 10), ("s=a;i=1f;b=1", "s=a;i=20;b=1", 0), ("s=a;i=1f;b=1", "s=b;i=1;b=2", 1)],
+)
+def test_a_gap_is_counted_by_sequence_numbers(before: str, now: str, lost: int) -> None:
+    report = Report()
+    journal._gap(before, now, report)
+    assert report.lost == lost
+    assert bool(report.notes) == bool(lost)
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8), st.integers(1, 7))
+def test_the_stream_is_cut_as_it_was_written(values: list[bytes], piece: int) -> None:
+    """Whatever pieces a pipe delivers, counted values come out whole."""
+    data = b"".join(struct.pack("<Q", len(value)) + value + b"\n" for value in values) + b"line\n"
+    stream = journal._Stream(-1)
+    left = [data[at : at + piece] for at in range(0, len(data), piece)]
+
+    def more() -> bool:
+        stream._buffer = stream._buffer[stream._at :] + (left.pop(0) if left else b"")
+        stream._at = 0
+        return bool(left) or bool(stream._buffer)
+
+    stream._more = more  # type: ignore[method-assign]  # the pipe
+    for value in values:
+        size = stream.exactly(8)
+        assert size is not None
+        assert stream.value(int.from_bytes(size, "little"), 1000) == value
+    assert stream.line(100) == b"line"

@@ -2,7 +2,8 @@
 
 A buffer's lines are put apart by bytes at fixed places: the part of the header from the host on, cut after the tag's
 first bytes, tells which programs a line can be of. That look costs the same whatever the number of rules is. Only lines
-of programs that rules name are looked at again: by minute, then one regex per program with its rules as alternatives.
+of programs that rules name are looked at again: one regex per program, its rules as alternatives, from the tag's end
+on; then by minute. Of a stamp in the usual form the seconds and their fraction are not looked at.
 What is done per line is done by functions written in C (map, compress). What does not fit goes to `tally`.
 """
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 TAG_BYTES = 8  # of the tag in the key: enough to tell most programs, with few digits of a process id
 _KEYS_MOST = 20_000
-_SECONDS = rb":[0-6]\d"
 _REPEATED = b"message repeated "
 _INDEX = attrgetter("lastindex")
 
@@ -43,12 +43,6 @@ class Form:
         self.seconds_at = seconds_at
         self.header_at = header_at  # first byte after seconds and fraction
         self.offset = offset  # whether a UTC offset stands there
-
-    def pattern(self, tag_end: int) -> bytes:
-        """A regex from `seconds_at` up to `tag_end`; what stands between, the key has settled."""
-        fraction = self.header_at - self.seconds_at - 3
-        between = rb"[.,]\d{%d}" % (fraction - 1) if fraction else b""
-        return _SECONDS + between + rb"[\s\S]{%d}" % (tag_end - self.header_at)
 
 
 def form_of(line: bytes, interval: int) -> Form | None:
@@ -70,7 +64,8 @@ def form_of(line: bytes, interval: int) -> Form | None:
 class Program:
     """A program's rules as alternatives of one regex, from the seconds of the stamp on."""
 
-    def __init__(self, rules: list[Rule], form: Form, tag_end: int) -> None:
+    def __init__(self, rules: list[Rule], tag_end: int) -> None:
+        self.tag_end = tag_end  # where a line is matched from; what stands before, its key has settled
         self.match: Matcher | None = None  # None: these rules take the exact way
         self._by_index: dict[int, int] = {}
         pairs = [(rule, regexes.alternative(rule.match.encode("utf-8"))) for rule in rules]
@@ -78,21 +73,27 @@ class Program:
         if len(self._known) < len(pairs):
             return
         self._known.sort(key=lambda pair: not pair[1].anchored)
-        # The usual ends of a tag; a line with another one does not match, and takes the exact way.
-        self._head = form.pattern(tag_end) + rb"(?:\[\d+\]: |: )"
+        self._head = rb"(?:\[\d+\]: |: )"
         # An empty group at the end of each alternative says which one it was, and lets `re` skip those whose first byte
-        # is another.
+        # is another. Lines whose tag ends in another way than the usual ones are told, too: they take the exact way.
         text = b"|".join(b"%s(?P<r%d>)" % (found.text, number) for number, (_, found) in enumerate(self._known))
+        usual = self._head + b"(?:" + _REPEATED + b"(?P<repeated>)|" + text + b")"
         try:
-            pattern = re.compile(self._head + b"(?:" + _REPEATED + b"(?P<repeated>)|" + text + b"|)")
+            pattern = re.compile(b"(?:" + usual + b"|(?!" + self._head + b")(?P<odd>))")
         except (re.error, OverflowError, RecursionError):
             return
         self._by_index = {pattern.groupindex[f"r{number}"]: number for number in range(len(self._known))}
         self._shared: dict[int, list[tuple[Rule, Matcher]]] = {}
+        self._rules: dict[int, Rule | None] = {}
         self.match = pattern.match
 
     def rule(self, index: int) -> Rule | None:
         """The rule of an alternative; None where its lines take the exact way (repeated messages, values, names)."""
+        if index not in self._rules:
+            self._rules[index] = self._plain(index)
+        return self._rules[index]
+
+    def _plain(self, index: int) -> Rule | None:
         number = self._by_index.get(index)
         if number is None:
             return None
@@ -235,16 +236,12 @@ def count(
     if program.match is None:
         counts.exact = lines
         return counts
-    seconds_at = sorter.form.seconds_at
-    matches = list(map(program.match, lines, repeat(seconds_at), repeat(line_max)))
-    if None in matches:
-        counts.exact = [line for line, one in zip(lines, matches) if one is None]
-        lines = [line for line, one in zip(lines, matches) if one is not None]
-        matches = [one for one in matches if one is not None]
-    indexes = list(map(_INDEX, matches))
-    if None in indexes:
-        lines = list(compress(lines, indexes))
-        indexes = list(compress(indexes, indexes))
+    at = repeat(program.tag_end)
+    matches = list(map(program.match, lines, at, repeat(line_max)))
+    lines = list(compress(lines, matches))
+    if not lines:
+        return counts
+    indexes = list(map(_INDEX, filter(None, matches)))
     minutes = list(map(sorter.minute, lines))
     pairs = list(zip(minutes, indexes))
     for pair, number in Counter(pairs).items():
@@ -259,7 +256,7 @@ def count(
         if shared:
             own = list(compress(lines, map(eq, pairs, repeat(pair))))
             for other, match in shared:
-                also = number - list(map(match, own, repeat(seconds_at), repeat(line_max))).count(None)
+                also = number - list(map(match, own, at, repeat(line_max))).count(None)
                 if also:
                     counts._add(minute, other, also)
     return counts

@@ -46,18 +46,16 @@ def alternative(pattern: bytes) -> Alternative | None:
     """The regex in that form, or None where it has no such form."""
     flags = re.match(rb"\(\?([aims]+)\)", pattern)
     body = pattern[flags.end() :] if flags else pattern
-    text = _unnamed(body)
-    if text is None:
+    unnamed = _unnamed(body)
+    if unnamed is None:
         return None
+    text, bar = unnamed
+    anchored = text[:1] == b"^" and not bar
+    text = text[1:] if anchored else text
     try:
         tree = list(_parser.parse(text))
     except (re.error, OverflowError, RecursionError):
         return None
-    anchored = bool(tree) and tree[0] == (_codes.AT, _codes.AT_BEGINNING) and text[:1] == b"^"
-    if anchored:
-        # Parsed again, as the parser takes the `^` that all branches of `^a|^b` begin with for one.
-        text = text[1:]
-        tree = list(_parser.parse(text))
     # `^` elsewhere means the message's first byte, which is not the line's.
     if _has_start(tree):
         return None
@@ -68,42 +66,42 @@ def alternative(pattern: bytes) -> Alternative | None:
     return Alternative(free + scope + text + b")", anchored, beginnings)
 
 
-def _unnamed(pattern: bytes) -> bytes | None:
-    """The regex with `(?P<name>` as `(`; None where it refers to a group."""
+def _unnamed(pattern: bytes) -> tuple[bytes, bool] | None:
+    """(the regex with `(?P<name>` as `(`, whether a `|` stands outside groups); None where it refers to a group."""
     out = bytearray()
-    at = 0
-    in_class = False
+    at = depth = 0
+    bar = in_class = False
     while at < len(pattern):
+        step = 1
         char = pattern[at : at + 1]
         if char == b"\\":
             following = pattern[at + 1 : at + 2]
             if not in_class and following.isdigit() and following != b"0":
                 return None
-            out += pattern[at : at + 2]
-            at += 2
-            continue
-        if in_class:
+            step = 2
+        elif in_class:
             in_class = char != b"]"
         elif char == b"[":
             in_class = True
             # A bracket that comes first is an ordinary member.
-            start = at + 1 + (pattern[at + 1 : at + 2] == b"^")
-            if pattern[start : start + 1] == b"]":
-                out += pattern[at : start + 1]
-                at = start + 1
+            step += pattern[at + 1 : at + 2] == b"^"
+            step += pattern[at + step : at + step + 1] == b"]"
+        elif char == b"(":
+            depth += 1
+            if pattern[at + 1 : at + 3] == b"?P":
+                close = pattern.find(b">", at)
+                if pattern[at + 3 : at + 4] != b"<" or close < 0:
+                    return None
+                out += b"("
+                at = close + 1
                 continue
-        elif char == b"(" and pattern[at + 1 : at + 3] == b"?P":
-            if pattern[at + 3 : at + 4] != b"<":
-                return None
-            close = pattern.find(b">", at)
-            if close < 0:
-                return None
-            out += b"("
-            at = close + 1
-            continue
-        out += char
-        at += 1
-    return bytes(out)
+        elif char == b")":
+            depth -= 1
+        elif char == b"|":
+            bar = bar or not depth
+        out += pattern[at : at + step]
+        at += step
+    return bytes(out), bar
 
 
 def _has_start(tree: Any) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 AHEAD = 60  # seconds by which a stamp may be ahead of the clock
 SECOND = 1_000_000_000
+SHORT_LINE = 32  # bytes
 BULK_FROM = 8192  # bytes; for fewer the exact way is quicker
 LOOK_BACK = 100  # lines without a stamp at a buffer's end, before the exact way is taken
 OTHER, INVALID = "_other", "_invalid"
@@ -125,7 +126,7 @@ class Tally:
 
     def add_lines(self, source: str, data: bytes) -> None:
         """Count whole lines of a file."""
-        self.watch.begin(data.count(b"\n"))
+        self.watch.begin(len(data) // SHORT_LINE)
         if len(data) < BULK_FROM or not self._add_bulk(source, data):
             self.add_exactly(source, data)
 
@@ -146,8 +147,9 @@ class Tally:
         piles, odd = sorter.choose(lines)
         if len(odd) > len(lines) // 2:
             del self._sorters[source]  # another form: the next buffer's first line tells which
+        slots: dict[bytes, int] = {}
         for pile in piles:
-            odd += self._add_pile(source, pile, sorter, now)
+            odd += self._add_pile(source, pile, sorter, now, slots)
         self.lines += len(lines)
         for line in odd:
             self._add_odd(source, line, now)
@@ -179,20 +181,22 @@ class Tally:
                 return found
         return None
 
-    def _add_pile(self, source: str, pile: Pile, sorter: Sorter, now: float) -> list[bytes]:
-        """Count lines of one program; those that the exact way must take."""
+    def _add_pile(self, source: str, pile: Pile, sorter: Sorter, now: float, slots: dict[bytes, int]) -> list[bytes]:
+        """Count lines of one program; those that the exact way must take. `slots` are the buffer's stamps so far."""
         from . import bulk  # noqa: PLC0415 - as above
 
         unit = sorter.form.unit
-        slots: dict[bytes, int] = {}
+        rest = sorter.form.rest_of_stamp + pile.offset + b" "
 
         def slot_of(minute: bytes) -> int:
             """The interval of a minute; -1 of one that is none, or that may be too far ahead of the clock."""
-            if minute not in slots:
-                found = split(minute + sorter.form.rest_of_stamp + pile.offset + b" ", now)[0]
+            stamp = minute + rest
+            slot = slots.get(stamp)
+            if slot is None:
+                found = split(stamp, now)[0]
                 ahead = found is None or found[0] // unit * unit + unit > int(now) + AHEAD
-                slots[minute] = -1 if found is None or ahead else found[0] // self.interval * self.interval
-            return slots[minute]
+                slot = slots[stamp] = -1 if found is None or ahead else found[0] // self.interval * self.interval
+            return slot
 
         rules = self.timeline.sets[-1][1]
         if len(self.timeline.sets) > 1:
@@ -204,7 +208,7 @@ class Tally:
         program = self._programs.get(key)
         if program is None:
             own = self.view(rules, source).rules_for(pile.name)
-            program = self._programs[key] = bulk.Program(own, sorter.form, tag_end)
+            program = self._programs[key] = bulk.Program(own, tag_end)
         self.watch.working = program
         try:
             counts = bulk.count(program, pile.lines, sorter, self.line_max, lambda minute: slot_of(minute) < 0)

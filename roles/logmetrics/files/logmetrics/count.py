@@ -255,7 +255,7 @@ class Run:
         for number, at in enumerate(self._over(until, still_open)):
             bucket = still_open.pop(at, {})
             zeros = names(at)
-            points += len(bucket) + len(zeros)
+            points += len(bucket.keys() | zeros)
             if points > MAX_POINTS and number >= LEAST:
                 still_open[at] = bucket
                 break
@@ -317,7 +317,7 @@ class Run:
                 continue
             zeros, bucket = sent
             buckets.merge(bucket, late[at])
-            points += len(bucket) + len(zeros)
+            points += len(bucket.keys() | zeros)
             self._done(at, zeros, bucket, due)
 
     def _sent(self, at: int) -> tuple[list[str], Bucket] | None:

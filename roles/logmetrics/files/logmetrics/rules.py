@@ -33,7 +33,7 @@ BUILT_IN: list[dict[str, Any]] = [
         "metric": SUPPRESSED,
         "type": "sum",
         "program": ["rsyslogd", "rsyslogd-2177"],
-        "match": r"(?P<value>\d{1,15}) messages lost due to rate-limiting",
+        "match": r"^im[a-z]+(?:\[[^\]]*\])?: (?P<value>\d{1,15}) messages lost due to rate-limiting",
     },
     {
         "metric": SUPPRESSED,

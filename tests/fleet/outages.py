@@ -68,7 +68,7 @@ def services(host: Host) -> str:
 def main() -> int:
     """Run the proof on a demo fleet that is up; 0 only where every minute is equal in both stores."""
     hosts.up(demo.DEMO)
-    demo.play("-e", f"logmetrics_mirror={demo.DEMO.mirror_url}")
+    demo.play("-e", f"logmetrics_mirror={demo.DEMO.mirror_url} logmetrics_lock=")
     begin = demo.next_minute(demo.SET_UP)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         disturbance = pool.submit(disturb, begin)

@@ -75,6 +75,19 @@ def test_wrong_sha256() -> None:
     )
 
 
+def test_an_artifact_that_is_not_the_locked_one(tmp_path: Path) -> None:
+    lock = tmp_path / "lock.yml"
+    lock.write_text(json.dumps({"loki": {"3.7.8": {"amd64": ZEROS, "arm64": ZEROS}}, "telegraf": {}}))
+    assert_refused(
+        r"loki-linux-\w+\.zip: its sha256 is [0-9a-f]{64}, not 0{64}; check .*logmetrics_lock",
+        logmetrics_lock=str(lock),
+    )
+
+
+def test_a_lock_that_cannot_be_read() -> None:
+    assert_refused(r"/nowhere/lock\.yml: cannot be read.*logmetrics_lock", logmetrics_lock="/nowhere/lock.yml")
+
+
 def test_unreachable_mirror() -> None:
     nobody = TEST.subnet.rsplit(".", 1)[0] + ".99:8080"
     assert_refused(rf"http://{nobody}.*logmetrics_mirror", logmetrics_mirror=f"http://{nobody}")

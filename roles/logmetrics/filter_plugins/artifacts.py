@@ -55,7 +55,8 @@ def sum_faults(artifacts: list[dict[str, str]], results: list[dict[str, Any]]) -
 def download_faults(results: list[dict[str, Any]]) -> list[str]:
     """A line for each artifact that could not be downloaded, or whose content is not what its sum says."""
     return [
-        f"{result['item']['url']}: {why(result)}; check logmetrics_mirror, the version and logmetrics_checksums"
+        f"{result['item']['url']}: {why(result)}; "
+        "check logmetrics_mirror, the version, logmetrics_checksums and logmetrics_lock"
         for result in results
         if failed(result)
     ]

@@ -98,6 +98,17 @@ FLEETS = {
             ("graphite", "graphite", 80, ""),
             ("mirror", "bookworm-journal", 81, MIRROR),
         ),
+        # One host for each way in which logs are rotated (fleet/hostchaos.py).
+        _fleet(
+            "chaos",
+            "10.213.73.0/24",
+            ("rename", "bookworm", 11, ""),
+            ("dateext", "bookworm", 12, ""),
+            ("copied", "bookworm", 13, ""),
+            ("journal", "bookworm-journal", 22, ""),
+            ("graphite", "graphite", 80, ""),
+            ("mirror", "bookworm-journal", 81, MIRROR),
+        ),
         _fleet(
             "test",
             "10.213.72.0/24",

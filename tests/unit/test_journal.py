@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fleet import packages
 from hypothesis import given
 from hypothesis import strategies as st
 from logmetrics.sources import journal
@@ -18,13 +20,33 @@ from world import START
 if TYPE_CHECKING:
     from logmetrics.sources.base import Entry
 
-REMOTE = Path("/lib/systemd/systemd-journal-remote")
 BOOT = "b" * 32
 
-real = pytest.mark.skipif(
-    not REMOTE.exists() or not shutil.which("journalctl"),
-    reason="needs the package systemd-journal-remote; molecule reads a real journald in any case",
-)
+
+def remote() -> tuple[str, dict[str, str]]:
+    """systemd-journal-remote, which makes journal files, and the environment to run it in."""
+    top = systemd()
+    (program,) = top.glob("**/systemd/systemd-journal-remote")
+    return str(program), {**os.environ, "LD_LIBRARY_PATH": libraries(top)}
+
+
+def systemd() -> Path:
+    """What the tests need of systemd, below a folder of the cache."""
+    http = next(iter(packages.known("libmicrohttpd12t64", "libmicrohttpd12")))  # its name from Debian 13 on; in 12
+    return packages.unpacked("systemd", "systemd-journal-remote", "libsystemd-shared", http)
+
+
+def libraries(top: Path) -> str:
+    return ":".join(sorted({str(path.parent) for path in top.rglob("*.so*")}))
+
+
+@pytest.fixture(autouse=True)
+def journalctl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own journalctl, or that of the package."""
+    if not shutil.which("journalctl"):
+        (program,) = systemd().glob("**/bin/journalctl")
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        monkeypatch.setenv("LD_LIBRARY_PATH", libraries(systemd()))
 
 
 class Kept(Sink):
@@ -62,7 +84,8 @@ def make(folder: Path, entries: list[tuple[float, dict[str, bytes]]], name: str 
     stream = folder.parent / f"{name}.export"
     stream.write_bytes(b"".join(export(number, at, fields) for number, (at, fields) in enumerate(entries, 1)))
     made = folder.parent / name
-    subprocess.run([REMOTE, "-o", made, stream], check=True, capture_output=True)
+    program, environment = remote()
+    subprocess.run([program, "-o", made, stream], check=True, capture_output=True, env=environment)
     made.rename(folder / name)
 
 
@@ -75,7 +98,6 @@ def read(folder: Path, cursor: dict[str, Any], most: int = 1 << 30, line_max: in
 SSHD = {"SYSLOG_IDENTIFIER": b"sshd", "_COMM": b"x", "_PID": b"17", "_HOSTNAME": b"web1", "MESSAGE": b"Failed a for b"}
 
 
-@real
 def test_time_program_and_line(tmp_path: Path) -> None:
     at = START + 0.25
     source = {**SSHD, "_SOURCE_REALTIME_TIMESTAMP": str(int((at - 0.125) * 1e6)).encode()}
@@ -93,7 +115,6 @@ def test_time_program_and_line(tmp_path: Path) -> None:
     assert (report.at_end, report.lost, report.faults) == (True, 0, [])
 
 
-@real
 def test_bytes_newlines_and_long_values(tmp_path: Path) -> None:
     long = b"x" * 300_000 + b"\nend"
     messages = [b"a\nsshd[1]: Accepted x", b"\xff\xfe\x00b", long, b"=", b"after"]
@@ -104,7 +125,6 @@ def test_bytes_newlines_and_long_values(tmp_path: Path) -> None:
     assert all(b"\n" not in line for _, _, _, line in sink.entries_)
 
 
-@real
 def test_each_entry_once_over_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_BATCH", 7)
     make(tmp_path / "j", [(START + n, {**SSHD, "MESSAGE": b"%d" % n}) for n in range(50)])
@@ -118,7 +138,6 @@ def test_each_entry_once_over_several_runs(tmp_path: Path, monkeypatch: pytest.M
     assert read(tmp_path / "j", cursor)[1].lost == 0
 
 
-@real
 def test_from_now_on(tmp_path: Path) -> None:
     make(tmp_path / "j", [(START + n, SSHD) for n in range(5)])
     cursor: dict[str, Any] = {}
@@ -128,7 +147,6 @@ def test_from_now_on(tmp_path: Path) -> None:
     assert [message for _, _, message, _ in read(tmp_path / "j", cursor)[0].entries_] == [b"new", b"new"]
 
 
-@real
 def test_entries_that_were_removed_before_they_were_read_are_said(tmp_path: Path) -> None:
     make(tmp_path / "j", [(START + n, SSHD) for n in range(5)])
     cursor: dict[str, Any] = {"cursor": None}
@@ -142,7 +160,19 @@ def test_entries_that_were_removed_before_they_were_read_are_said(tmp_path: Path
     assert report.notes
 
 
-@real
+def test_entries_that_were_given_other_numbers_count_once(tmp_path: Path) -> None:
+    """As when journald moves what it holds in /run to /var (journalctl --flush): another file, other numbers."""
+    entries = [(START + n, {**SSHD, "MESSAGE": b"%d" % n}) for n in range(5)]
+    make(tmp_path / "j", entries, "run.journal")
+    cursor: dict[str, Any] = {"cursor": None}
+    read(tmp_path / "j", cursor, most=2)
+    (tmp_path / "j" / "run.journal").unlink()
+    make(tmp_path / "j", [(START - 9, SSHD), (START - 8, SSHD), *entries], "var.journal")
+    sink, report = read(tmp_path / "j", cursor)
+    assert [message for _, _, message, _ in sink.entries_] == [b"2", b"3", b"4"]
+    assert (report.lost, report.notes) == (0, [])
+
+
 def test_an_empty_journal_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "j").mkdir()
     cursor: dict[str, Any] = {}

@@ -70,7 +70,7 @@ class JournalSource(Source):
                 place = fields[b"__CURSOR"].decode("ascii", "replace")
                 if first:
                     first = False
-                    if place == after:
+                    if _same_entry(place, str(after)):
                         continue
                     _gap(str(after), place, report)
                 entry = _entry(fields, self.line_max)
@@ -99,6 +99,16 @@ def _hand_on(cursor: dict[str, Any], sink: Sink, batch: list[Entry], places: lis
     if taken:
         cursor["cursor"] = places[taken - 1]
     return taken == len(batch)
+
+
+def _same_entry(one: str, other: str) -> bool:
+    """Whether two cursors are of one entry. What journald moves from /run to /var (`journalctl --flush`) gets other
+    sequence numbers (s, i); its boot, times and hash (b, m, t, x; sd_journal_get_cursor(3)) stay.
+    """
+    if one == other:
+        return True
+    parts = [[part for part in cursor.split(";") if part[:2] not in ("s=", "i=")] for cursor in (one, other)]
+    return parts[0] == parts[1] and any(part.startswith("x=") for part in parts[0])
 
 
 def _gap(before: str, now: str, report: Report) -> None:

@@ -8,7 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-CONTROLLER_VERBS = ("check", "compile")
+# Verbs with a parser of their own, each the module of its name.
+OWN_PARSER = {
+    "check": "lint rule packs and run their tests (controller)",
+    "compile": "merge rule packs into one rules.json (controller)",
+    "preview": "what new rules count on real logs beside the old ones, and what they cost",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -25,8 +30,8 @@ def main(argv: list[str]) -> int:
         from . import ship  # noqa: PLC0415
 
         return ship.main(path)
-    if argv[0] in CONTROLLER_VERBS:
-        return _controller(argv)
+    if argv[0] in OWN_PARSER:
+        return _own_parser(argv)
     return _verb(argv)
 
 
@@ -42,21 +47,20 @@ def _plain(argv: list[str]) -> tuple[str, str]:
     return "", ""
 
 
-def _controller(argv: list[str]) -> int:
-    """Verbs that read YAML, which a host does not."""
+def _own_parser(argv: list[str]) -> int:
+    """Verbs that are asked by hand or by a playbook. Those of the controller read YAML, which a host does not."""
     import sys  # noqa: PLC0415
+    from importlib import import_module  # noqa: PLC0415
 
     try:
-        if argv[0] == "check":
-            from .check import main as verb  # noqa: PLC0415
-        else:
-            from .compile import main as verb  # noqa: PLC0415
+        verb = import_module(f".{argv[0].replace('-', '')}", __package__)
     except ImportError as error:
         if error.name != "yaml":
             raise
         sys.stderr.write(f"logmetrics {argv[0]}: needs PyYAML; run it on the controller (pip install PyYAML)\n")
         return 2
-    return verb(argv[1:])
+    status: int = verb.main(argv[1:])
+    return status
 
 
 def _parser() -> ArgumentParser:
@@ -85,8 +89,8 @@ def _parser() -> ArgumentParser:
     verb.add_argument("--until", default="", metavar="TIME", help="the same (default: now)")
     verb.add_argument("--metric", default="", metavar="NAME", help="only names that begin with this")
     verb.add_argument("--json", action="store_true", help="print the points as one JSON object")
-    verbs.add_parser("check", help="lint rule packs and run their tests (controller)", add_help=False)
-    verbs.add_parser("compile", help="merge rule packs into one rules.json (controller)", add_help=False)
+    for name, about in OWN_PARSER.items():
+        verbs.add_parser(name, help=about, add_help=False)
     return parser
 
 

@@ -185,7 +185,7 @@ class Run:
             state["first"],
             state["closed"],
             timeline,
-            Families(state["families"], _account),
+            Families(state["families"], account),
             self.clock,
             settings.line_max,
         )
@@ -382,7 +382,7 @@ class Run:
         steady = self._is_steady()
         if steady:
             unused = rulebook.forget(state, self.settings.state_dir, oldest)
-            Families(state["families"], _account).free(int(self.now) - IDLE_NAME_DAYS * DAY)
+            Families(state["families"], account).free(int(self.now) - IDLE_NAME_DAYS * DAY)
         before = state.get("self", "")
         state["seq"] += 1
         state["lost"] = state.get("lost", 0) + self.lost
@@ -460,7 +460,7 @@ def _is_read(tally: Tally, path: str) -> bool:
 _accounts: dict[bytes, bool] = {}
 
 
-def _account(name: bytes) -> bool:
+def account(name: bytes) -> bool:
     """Whether an account of this name exists on the host (in any of its user databases)."""
     known = _accounts.get(name)
     if known is None:

@@ -34,12 +34,13 @@ _NO_RIGHT = b"not seeing messages from other users"
 
 
 class JournalSource(Source):
-    """The journal of this host, or the journal files of one directory."""
+    """The journal of this host, or the journal files of one directory; entries since a Unix time, if one is given."""
 
     name = NAME
 
-    def __init__(self, directory: str, line_max: int) -> None:
+    def __init__(self, directory: str, line_max: int, since: int = 0) -> None:
         self._where = ["-D", directory] if directory else []
+        self._where += [f"--since=@{since}"] if since else []
         self.line_max = line_max
 
     def start(self, cursor: dict[str, Any], beginning: bool) -> None:

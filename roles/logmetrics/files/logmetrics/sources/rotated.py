@@ -181,6 +181,20 @@ def rotated_name(path: str, names: list[str]) -> bool:
     return False
 
 
+def live_name(path: str) -> str:
+    """The path of the log that a rotated file was, by its name alone; a path that looks like none is given back."""
+    folder, slash, name = path.rpartition("/")
+    name = _unpacked(name)
+    for at in range(1, len(name)):
+        if name[at] in ".-_~" and _is_suffix(name[at:], "."):
+            return folder + slash + name[:at]
+    stem, dot, ending = name.rpartition(".")
+    for at in range(1, len(stem)):
+        if stem[at] in ".-_" and ending.isalpha() and _is_suffix(stem[at:], "."):
+            return folder + slash + stem[:at] + dot + ending
+    return folder + slash + name
+
+
 def _is_rotated(name: str, live: str) -> bool:
     return name.startswith(live) and _is_suffix(_unpacked(name[len(live) :]), ".-_~")
 

@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-outages bench chaos artifacts lock variables relock
+.PHONY: help demo demo-down test lint unit hosts proof-outages bench chaos artifacts lock pictures variables relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -38,6 +38,9 @@ artifacts: ## build Loki and Telegraf into the cache and print where
 
 lock: ## pin upstream's artifacts by their published sha256: make lock LOKI=3.7.8 TELEGRAF=1.39.3 [KEYRING=influxdata.gpg] [MIRROR=URL]
 	@$(RUN) tools/lock.py --loki $(LOKI) --telegraf $(TELEGRAF) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(KEYRING),--keyring $(KEYRING))
+
+pictures: ## the pictures of the report in docs/, by a real browser
+	@$(RUN) python3 -m fleet.pictures
 
 variables: ## write README's table of variables anew from the role's argument_specs and defaults
 	@$(RUN) tools/variables.py --write

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fleet.cache import cache_dir, lock
@@ -26,13 +26,13 @@ def installed(names: Iterable[str]) -> set[str]:
     return {name for name, _, status in (line.partition(" ") for line in lines) if status == "installed"}
 
 
-def ensure() -> None:
-    """Install what is missing. FleetError on machines other than Debian's family, and for users other than root."""
+def ensure(wanted: Sequence[str] = NEEDED) -> None:
+    """Install what of it is missing. FleetError where that cannot be: no apt, or not as root."""
     if not shutil.which("apt-get") or not shutil.which("dpkg-query"):
         raise FleetError("this machine has no apt: the fleet needs Debian 12 or newer (or Ubuntu 24.04 or newer)")
     if os.geteuid() != 0:
         raise FleetError("the fleet's hosts need root (systemd in containers, a network bridge): run this as root")
-    missing = sorted(set(NEEDED) - installed(NEEDED))
+    missing = sorted(set(wanted) - installed(wanted))
     if not missing:
         return
     say(f"this machine lacks {', '.join(missing)}")

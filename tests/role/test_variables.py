@@ -51,7 +51,7 @@ def test_the_readme_holds_the_table_that_the_tool_writes() -> None:
 def used_names() -> set[str]:
     """Public variables that the role, the playbooks and the inventories mention."""
     folders = [ROLE / part for part in ("tasks", "vars", "templates")] + [TOP / "playbooks", TOP / "inventories"]
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".py"]
     return {name for path in files for name in re.findall(r"\blogmetrics_\w+", path.read_text(encoding="utf-8"))}
 
 

@@ -227,16 +227,3 @@ def test_anchors_and_widths_hold_for_every_match(pattern: str, text: str) -> Non
         assert not shape.start or found.start() == 0
         assert not shape.end or found.end() == len(text.encode())
         assert shape.widths[0] <= found.end() - found.start() <= shape.widths[1]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "message", "part", "reached"),
-    [
-        (r"^Failed \S+ for root", "Failed password for admin", r"^Failed \S+ for ", 20),
-        (r"^(?:error: )?Failed", "error: failed", "^(?:error: )?", 7),
-        (r"^Failed (?:a|b)c", "Failed bx", "^Failed (?:a|b)", 8),
-        ("^Failed", "nothing", "", 0),
-    ],
-)
-def test_a_near_miss_shows_the_furthest_point(pattern: str, message: str, part: str, reached: int) -> None:
-    assert regexlint.near_miss(pattern, message.encode()) == (part, reached)

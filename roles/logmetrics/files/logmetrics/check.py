@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import Iterable, Iterator, Sequence
 
-from . import lines, regexlint, rulelint, rules, tally, values
+from . import lines, nearmiss, rulelint, rules, tally, values
 from .compile import add_pack_arguments, document, folders, read_packs
 from .errors import Fault
 from .rulelint import CODES
@@ -122,13 +122,16 @@ def _reason(rule: Rule, test: Test, got: Outcome) -> tuple[str, str]:
     _, message = rules.repeated(got.message)
     if rule.type != "counter" and _matches(rule, message):
         return "the group named value holds no number", "capture digits alone"
-    part, reached = regexlint.near_miss(rule.match, message)
-    if not part:
+    reach = nearmiss.furthest(rule.match, message)
+    if reach is None:
         return (
             f'the regex finds no beginning in "{_text(message, 60)}"',
             "compare it with the message, which begins after the tag",
         )
-    return f'the regex matches up to {part} and then meets "{_text(message[reached:], 40)}"', "compare the two there"
+    return (
+        f'the regex matches up to {reach.part} and then meets "{_text(message[reach.at :], 40)}"',
+        "compare the two there",
+    )
 
 
 def _matches(rule: Rule, message: bytes) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 OWN_PARSER = {
     "check": "lint rule packs and run their tests (controller)",
     "compile": "merge rule packs into one rules.json (controller)",
+    "explain": "for each line of a file: what matches, what counts, and why near misses do not",
     "preview": "what new rules count on real logs beside the old ones, and what they cost",
 }
 

@@ -878,50 +878,6 @@ def _between(machine: Automaton, left: list[int], right: list[int]) -> bytes | N
     return None
 
 
-def near_miss(pattern: str, message: bytes) -> tuple[str, int]:
-    """How far a regex that does not match a message gets: (the longest part of it that does, the index it reaches).
-
-    The parts are the pattern's beginnings, with open groups closed, so that "^Failed \\S+ for" of a longer pattern is
-    found; ("", 0) where not even its first element matches.
-    """
-    for end in range(len(pattern) - 1, 0, -1):
-        part = pattern[:end]
-        if part.endswith(("(", "(?:")):
-            continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tried = re.compile((part + ")" * _open_groups(part)).encode())
-        except re.error:
-            continue
-        if tried.match(b"") and not part.lstrip("^(?:"):
-            continue
-        found = tried.search(message)
-        if found is not None:
-            return part, found.end()
-    return "", 0
-
-
-def _open_groups(part: str) -> int:
-    count, at, in_set = 0, 0, False
-    while at < len(part):
-        char = part[at]
-        if char == "\\":
-            at += 1
-        elif in_set:
-            in_set = char != "]"
-        elif char == "[":
-            in_set = True
-            at += part[at + 1 : at + 2] == "^"
-            at += part[at + 1 : at + 2] == "]"
-        elif char == "(":
-            count += 1
-        elif char == ")":
-            count -= 1
-        at += 1
-    return max(count, 0)
-
-
 def required_literal(pattern: str) -> str:
     """The longest text that every match must hold, as far as the pattern's outermost sequence shows it; "" for none."""
     tree = parse(pattern)

@@ -83,6 +83,8 @@ def _parser() -> ArgumentParser:
     verbs.add_parser("ship", parents=[common], help="one run: send what is new to Loki")
     verb = verbs.add_parser("status", parents=[common], help="cursors, lag, rules, last matches, what was lost")
     verb.add_argument("--json", action="store_true", help="print it as one JSON object")
+    verb.add_argument("--intervals", type=int, default=0, metavar="N", help="and what the last N intervals counted")
+    verb.add_argument("--costs", action="store_true", help="and the costliest rules, timed on the logs' ends")
     verb = verbs.add_parser("replay", parents=[common], help="print finished points of a time range again")
     verb.add_argument(
         "--since", required=True, metavar="TIME", help="Unix seconds, 2026-11-22T10:00, or 90m, 12h, 2d ago"
@@ -110,7 +112,7 @@ def _verb(argv: list[str]) -> int:
     if args.verb == "status":
         from . import status  # noqa: PLC0415
 
-        return status.main(args.config, args.json)
+        return status.main(args.config, args.json, args.intervals, args.costs)
     if args.verb == "replay":
         from . import replay  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from .history import History, catalog_id
 from .output import write_stdout
 from .sources.base import Budget, Sink
 from .state import DAMAGED, FRESH, PREVIOUS, Store
-from .tally import AHEAD, SECOND, Families, Tally
+from .tally import AHEAD, SECOND, Families, Tally, Timeline
 from .watch import Watch
 
 TYPE_CHECKING = False
@@ -232,9 +232,21 @@ class Run:
             "so it counts too little in this interval; mend its regex (the check verb says how)"
             for rule in self.watch.aside
         ]
+        self._note_aside(timeline)
         self.self_metrics.update(lines=tally.lines, bytes=read_bytes, lag_bytes=lag)
         self.self_metrics.update(late_lines=tally.late_lines, future_lines=tally.future_lines)
         return tally, horizon
+
+    def _note_aside(self, timeline: Timeline) -> None:
+        """Keep for `status` which rules were set aside, and on which line (masked: it may leave the host)."""
+        if not self.watch.aside:
+            return
+        from .masking import Mask  # noqa: PLC0415 - no sound rule set needs it
+
+        mask = Mask(rule.match for _, rules in timeline.sets for rule in rules.rules)
+        for rule in self.watch.aside:
+            line = self.watch.slow.get(rule)
+            self.state.setdefault("aside", {})[rule.metric] = [int(self.now), "" if line is None else mask.text(line)]
 
     # Finishing intervals.
 
@@ -387,6 +399,9 @@ class Run:
         state["seq"] += 1
         state["lost"] = state.get("lost", 0) + self.lost
         state["lost_bytes"] = state.get("lost_bytes", 0) + self.lost_bytes
+        state["late_lines"] = state.get("late_lines", 0) + self.self_metrics.get("late_lines", 0)
+        if state.get("aside"):
+            state["aside"] = {metric: one for metric, one in state["aside"].items() if one[0] >= oldest}
         state["ran"] = int(self.now)
         self._measure()
         prepared = False

@@ -259,7 +259,7 @@ def hits(rules: list[Rule], message: bytes, watch: Watch | None = None) -> Itera
         try:
             found = rule.pattern.search(message)
         except TooSlow:
-            watch.set_aside(rule)
+            watch.set_aside(rule, message)
             continue
         if found is not None:
             yield Hit(rule, times, found)

@@ -1,12 +1,16 @@
-"""`status`: how far each source is read, what was lost, which rules are in force and when each last matched."""
+"""`status`: how far each source is read, what was lost, which rules are in force, when they matched, what they cost.
+
+docs/rules.md describes the keys of `--json`, by which playbooks/status.yml and the rollout of rules judge a host.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 
-from . import config, diag, leanjson, rulebook
+from . import config, diag, leanjson, rulebook, values
 from .errors import Fault
+from .history import History
 from .state import Store
 
 TYPE_CHECKING = False
@@ -14,8 +18,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def collect(settings: config.Config, now: float) -> dict[str, Any]:
-    """The status as plain data. Raises Fault."""
+COSTS_BYTES, COSTS_SECONDS, COSTS_HOURS = 2_000_000, 2.0, 24  # of recent log on which rules are timed
+COSTLIEST = 10
+OWN = "logs.parser."  # what the parser counts of itself
+
+
+def collect(settings: config.Config, now: float, intervals: int = 0, costs: bool = False) -> dict[str, Any]:
+    """The status as plain data; with the last so many finished `intervals`, and `costs` of the rules. Raises Fault."""
     count, count_generation = Store(settings.state_dir, "count").load()
     ship, ship_generation = Store(settings.state_dir, "ship").load()
     found: dict[str, Any] = {
@@ -28,11 +37,70 @@ def collect(settings: config.Config, now: float) -> dict[str, Any]:
         return found
     found["count"]["sent_until"] = count["closed"]
     found["count"]["open_intervals"] = len(count["open"])
-    found["rule_sets"] = [{"from": start, "id": digest} for start, digest in count["timeline"]]
-    rules = rulebook.load(count, settings.state_dir).sets[-1][1]
+    found["count"]["late_lines"] = count.get("late_lines", 0)
+    found["count"]["last_run"] = _last_run(count.get("self", ""))
+    sets = rulebook.load(count, settings.state_dir).sets
+    found["rule_sets"] = [
+        {"from": start, "id": digest, "hash": rules.digest}
+        for (start, digest), (_, rules) in zip(count["timeline"], sets)
+    ]
+    rules = sets[-1][1]
     found["rules_hash"] = rules.digest
+    found["aside"] = [
+        {"metric": metric, "at": at, "line": line} for metric, (at, line) in sorted(count.get("aside", {}).items())
+    ]
     found["rules"] = {rule.metric: count["matched"].get(rule.metric) for rule in rules.rules if rule.type != "probe"}
+    if intervals:
+        found["intervals"] = _intervals(count, settings.state_dir, intervals)
+    if costs:
+        found["costs"] = _costs(settings)
     return found
+
+
+def _last_run(text: str) -> dict[str, int]:
+    """The self-metrics that the last run printed, by their last name."""
+    found = {}
+    for line in text.splitlines():
+        name, value, _ = line.split(" ")
+        found[name.rpartition(".")[2]] = int(value)
+    return found
+
+
+def _intervals(state: dict[str, Any], folder: str, number: int) -> list[dict[str, Any]]:
+    """The last finished intervals: what each rule counted (a family in one, a gauge left out), how many series."""
+    metric_of = {name: metric for metric, names in state["families"].items() for name in names}
+    until: int = state["closed"]
+    found = []
+    for at, zeros, bucket in History(folder, state["points"]).between(until - number * state["interval"], until):
+        own = {name: bucket.get(name, 0) for name in [*zeros, *bucket] if not name.startswith(OWN)}
+        counts: dict[str, float] = {}
+        for name, value in own.items():
+            amount = _amount(value)
+            if amount is not None:
+                metric = metric_of.get(name, name)
+                counts[metric] = counts.get(metric, 0) + amount
+        found.append({"at": at, "series": len(own), "counts": counts})
+    return found
+
+
+def _amount(value: Any) -> float | None:
+    """What of a bucket's value adds up: times of a counter or timing, billionths of a sum; None of a gauge."""
+    if isinstance(value, int):
+        return value
+    return None if value[0] == "g" else value[1] / (values.SCALE if value[0] == "s" else 1)
+
+
+def _costs(settings: config.Config) -> list[dict[str, Any]]:
+    """The costliest rules by their share of the time of all, taken on the end of this host's own logs."""
+    from argparse import Namespace  # noqa: PLC0415 - asked for seldom
+
+    from . import preview  # noqa: PLC0415 - as above
+
+    bounds = {"hours": COSTS_HOURS, "since": None, "max_bytes": COSTS_BYTES, "max_seconds": COSTS_SECONDS}
+    names: dict[str, Any] = {"old": settings.rules, "new": settings.rules, "packs_dir": [], "source": None, "logs": []}
+    report = preview.run(Namespace(config=settings.path, progress=False, **bounds, **names))
+    keys = ("metric", "share", "us_per_line", "lines", "timeout")
+    return [{key: cost[key] for key in keys} for cost in report["costs"] if cost["lines"]][:COSTLIEST]
 
 
 def _progress(state: dict[str, Any], now: float) -> dict[str, Any]:
@@ -70,7 +138,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         part = found[verb]
         since = part["seconds_since_run"]
         ran = "never ran" if since is None else f"ran {since} s ago"
-        out.append(f"{verb}: {ran}, state {part['state']}, lost {part['lost']}")
+        late = f", late {part['late_lines']}" if "late_lines" in part else ""
+        out.append(f"{verb}: {ran}, state {part['state']}, lost {part['lost']}{late}")
         if "sent_until" in part:
             out.append(f"  sent until {_clock(part['sent_until'])}, {part['open_intervals']} open intervals")
         for one in part["sources"]:
@@ -85,6 +154,17 @@ def lines(found: dict[str, Any]) -> list[str]:
                 out.append(f"  {one['source']}: not there")
     for metric, at in sorted(found.get("rules", {}).items()):
         out.append(f"{metric}: {'last match ' + _clock(at) if at else 'no match yet'}")
+    out += [
+        f"set aside: {one['metric']}, at {_clock(one['at'])}, on: {one['line'] or '?'}"
+        for one in found.get("aside", ())
+    ]
+    out += [
+        f"cost: {one['share']:7.1%}  {one['us_per_line']:8.2f} us a line  {one['metric']}"
+        for one in found.get("costs", ())
+    ]
+    for one in found.get("intervals", ()):
+        told = ", ".join(f"{metric} {count}" for metric, count in sorted(one["counts"].items()) if count)
+        out.append(f"{_clock(one['at'])}: {one['series']} series; {told or 'nothing counted'}")
     return out
 
 
@@ -92,10 +172,10 @@ def _clock(at: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else "-"
 
 
-def main(path: str, as_json: bool) -> int:
+def main(path: str, as_json: bool, intervals: int = 0, costs: bool = False) -> int:
     """`status`: 0; 2 where the configuration or the state cannot be read."""
     try:
-        found = collect(config.load(path), time.time())
+        found = collect(config.load(path), time.time(), intervals, costs)
     except Fault as fault:
         diag.stderr([str(fault)])
         return 2

@@ -29,6 +29,7 @@ class Watch:
         self.budget = budget
         self.working: object = None  # the rule, or the group of rules, that is matching now
         self.aside: list[Rule] = []
+        self.slow: dict[Rule, bytes] = {}  # the message on which a rule was set aside, where it is known
         self._lines = 0  # lines that each rule may be tried on
         self._spent: dict[object, float] = {}
         self._undo: Callable[[], object] | None = None
@@ -63,10 +64,12 @@ class Watch:
             self._undo()
             self._undo = None
 
-    def set_aside(self, rule: Rule) -> None:
-        """This rule is not tried again in this run."""
+    def set_aside(self, rule: Rule, message: bytes | None = None) -> None:
+        """This rule is not tried again in this run; `message` is what it was too slow on."""
         self.working = None
         self.aside.append(rule)
+        if message is not None:
+            self.slow[rule] = message
 
     def _tick(self) -> None:
         working = self.working

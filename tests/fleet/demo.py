@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet import artifacts, compare, hosts, readback
@@ -39,23 +39,23 @@ def upstream_answers() -> bool:
         return False
 
 
-def play(*arguments: str) -> None:
-    """Run site.yml on the demo's inventory as a user would; FleetError where it fails."""
-    command = ["ansible-playbook", "-i", "inventories/demo", "playbooks/site.yml", *arguments]
+def play(*arguments: str, inventory: str = "inventories/demo") -> None:
+    """Run site.yml on an inventory as a user would; FleetError where it fails."""
+    command = ["ansible-playbook", "-i", inventory, "playbooks/site.yml", *arguments]
     say(" ".join(command))
     code = subprocess.run(command, check=False, cwd=TOP).returncode
     if code:
         raise FleetError(f"ansible-playbook ended with exit {code}; the reason stands above")
 
 
-def loki_queries(host: Host) -> dict[str, str]:
-    """The LogQL of each of the demo's metrics for one host, as `compile --logql` makes it from the rule packs."""
-    command = [sys.executable, "-m", "logmetrics", "compile", "--logql", "--host", host.name, *map(str, PACKS)]
+def loki_queries(host: Host, metrics: Sequence[str] = METRICS, packs: Sequence[Path] = PACKS) -> dict[str, str]:
+    """The LogQL of each of these metrics for one host, as `compile --logql` makes it from the rule packs."""
+    command = [sys.executable, "-m", "logmetrics", "compile", "--logql", "--host", host.name, *map(str, packs)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise FleetError(f"compile --logql: exit {done.returncode}: {done.stderr.strip()}")
     queries: dict[str, str] = json.loads(done.stdout)
-    return {metric: queries[metric] for metric in METRICS}
+    return {metric: queries[metric] for metric in metrics}
 
 
 def next_minute(room: int) -> int:

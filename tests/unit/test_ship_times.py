@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from logmetrics import config, ship
@@ -16,11 +17,13 @@ HOUR = 3600
 
 
 class Loki(HTTPServer):
-    """Keeps what it is sent, and answers as it is told."""
+    """Keeps what it is sent, and answers as it is told; what it was sent it has, or not."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 204
+        self.has_it = False
+        self.may_be_asked = True
         self.pushes: list[list[list[str]]] = []
 
 
@@ -32,6 +35,20 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def do_GET(self) -> None:
+        """A query for the stream's entries of one moment (query_range)."""
+        assert isinstance(self.server, Loki)
+        if not self.server.may_be_asked:
+            self.send_error(403)
+            return
+        (start,) = parse_qs(urlsplit(self.path).query)["start"]
+        there = [value for push in self.server.pushes for value in push if value[0] == start and self.server.has_it]
+        body = json.dumps({"data": {"result": [{"stream": {}, "values": there}] if there else []}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """No words on stderr."""
@@ -104,18 +121,19 @@ def test_a_batch_that_is_not_taken_is_sent_again_with_the_same_times(tmp_path: P
     assert host.run(120)
     loki.status = 204
     assert host.run(180) == []
-    first, second, third = loki.pushes
-    assert seconds(third) == [60, 60, 120]
-    assert second == third
-    assert second[:2] == first
+    first, second, third, fourth = loki.pushes
+    assert first == second == third
+    assert seconds(third) == [60, 60]
+    assert seconds(fourth) == [120]
     # Nothing of it is remembered once it was taken.
     host.write("four\n")
     host.run(240)
     assert seconds(loki.pushes[-1]) == [240]
 
 
-def test_a_batch_of_a_run_that_was_killed_is_sent_again_with_the_same_times(
-    tmp_path: Path, loki: Loki, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_batch_of_a_run_that_was_killed_is_sent_again_with_the_same_times_if_loki_lacks_it(
+    tmp_path: Path, loki: Loki, monkeypatch: pytest.MonkeyPatch, has_it: bool
 ) -> None:
     host = Host(tmp_path, loki)
     host.write("one\ntwo\n")
@@ -127,7 +145,25 @@ def test_a_batch_of_a_run_that_was_killed_is_sent_again_with_the_same_times(
         patch.setattr(ship, "_of_interval", killed)  # after the push, before the state is saved
         host.run(60)
     host.write("three\n")
-    host.run(120)
+    loki.has_it = has_it
+    assert host.run(120) == []
+    first, *again, last = loki.pushes
+    assert again == ([] if has_it else [first])
+    assert seconds(first) == [60, 60]
+    assert seconds(last) == [120]
+    host.run(130)
+    assert len(loki.pushes) == 2 + len(again)
+
+
+def test_a_push_only_gateway_is_sent_it_again_with_a_word(tmp_path: Path, loki: Loki) -> None:
+    host = Host(tmp_path, loki)
+    loki.status = 500
+    host.write("one\n")
+    assert host.run(60)
+    loki.status = 204
+    loki.may_be_asked = False
+    (word,) = host.run(120)
+    assert "lets nobody ask" in word
     assert len(loki.pushes) == 2
-    assert loki.pushes[1][:2] == loki.pushes[0]
-    assert seconds(loki.pushes[1]) == [60, 60, 120]
+    assert host.run(130) == []
+    assert len(loki.pushes) == 2

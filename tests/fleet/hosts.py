@@ -50,7 +50,9 @@ def up(fleet: Fleet, mirror: bool = True) -> None:
     with lock("fleet"):  # what can be refused is refused before anything is built
         namespace.ensure()
         network.ensure(fleet)
-    served = artifacts.mirror_root() if mirror and any(host.overlay == MIRROR for host in fleet.hosts) else None
+    served = (
+        artifacts.mirror_root(fleet.old) if mirror and any(host.overlay == MIRROR for host in fleet.hosts) else None
+    )
     wanted = [host for host in fleet.hosts if served or host.overlay != MIRROR]
     with lock("fleet"):
         namespace.ensure()  # again: the last of other fleets may have gone meanwhile, and the namespace with it

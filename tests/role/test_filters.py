@@ -16,6 +16,7 @@ FAULTS = load("filter_plugins/faults.py")
 GATE = load("filter_plugins/gate.py")
 ARTIFACTS = load("filter_plugins/artifacts.py")
 PLAN = load("filter_plugins/plan.py").plan
+RELEASE = load("filter_plugins/plan.py").release
 
 SETTINGS = {
     "interval": 60,
@@ -275,12 +276,14 @@ def file_seen(content: str, **other: Any) -> dict[str, Any]:
 WANTED: dict[str, Any] = {
     "download": "controller",
     "found": False,
-    "unproven": "/u",
     "users": [{"name": "loki", "groups": []}, {"name": "telegraf", "groups": ["adm"]}],
     "directories": [{"path": "/d", "owner": "root", "group": "root", "mode": "0755"}],
-    "files": [{"path": "/f", "owner": "root", "group": "root", "mode": "0644", "content": "new\n"}],
+    "files": [{"path": "/f", "owner": "root", "group": "root", "mode": "0644", "content": "new\n", "secret": False}],
+    "rules": {"path": "/r", "owner": "root", "group": "root", "mode": "0640", "content": "{}\n"},
+    "versions": {"loki": "3.7.8"},
+    "proof": {"units": ["s"]},
     "links": [{"path": "/l", "target": "/t/p"}],
-    "trees": [{"dest": "/t", "url": "http://m/t", "source": "/cache/t", "sha256": "abc"}],
+    "trees": [{"dest": "/t", "url": "http://m/t", "source": "/cache/t", "sha256": "abc", "members": {"x/p": "p"}}],
     "services": [{"unit": "s", "program": "/t/p", "user": "telegraf", "groups": ["adm"], "reads": ["/f"]}],
 }
 RUNNING = {"exe": "/t/p", "start": 200.0, "groups": ["telegraf", "adm"]}
@@ -290,11 +293,20 @@ HOST: dict[str, Any] = {
         "/d": {"kind": "directory", "owner": "root", "group": "root", "mode": "0755", "changed": 1.0},
         "/f": file_seen("new\n"),
         "/l": {"kind": "link", "target": "/t/p"},
-        "/u": {"kind": "absent"},
+        "/r": file_seen("{}\n", mode="0640"),
+    },
+    "state": {
+        "release": RELEASE(WANTED)["id"],
+        "rules": RELEASE(WANTED)["rules"]["hash"],
+        "pending": None,
+        "proven": True,
     },
     "trees": {"/t": {"intact": True, "archive": "abc"}},
     "services": {"s": {"there": True, "active": True, "enabled": True, "reload": False, "process": RUNNING}},
 }
+
+
+UNCONFIRMED = "prove: the last change ended before it was confirmed (unconfirmed)"
 
 
 def test_nothing_is_planned_where_all_is_as_wanted() -> None:
@@ -316,7 +328,12 @@ def test_nothing_is_planned_where_all_is_as_wanted() -> None:
         ("paths|/f", {"kind": "absent"}, ["files: /f", "restart s: /f changes"]),
         ("paths|/f|owner", "daemon", ["files: /f", "restart s: /f changes"]),
         ("paths|/f|changed", 201.0, ["restart s: /f changed after its start"]),
-        ("paths|/u", {"kind": "file"}, ["prove: the last run ended before this host was proven to work"]),
+        ("paths|/r", file_seen("{ }\n", mode="0640"), ["files: /r"]),
+        ("paths|/r|mode", "0644", ["files: /r"]),
+        ("state|proven", False, ["prove: the last run ended before this host was proven to work"]),
+        ("state|pending", {"phase": "unconfirmed"}, [UNCONFIRMED]),
+        ("state|release", "old", [f"release: {RELEASE(WANTED)['id']} instead of old"]),
+        ("state|rules", None, [f"rules: {RELEASE(WANTED)['rules']['hash']} instead of none"]),
         ("trees|/t|intact", False, ["trees: /t", "restart s: /t/p changes"]),
         ("trees|/t|archive", "other", ["trees: /t", "restart s: /t/p changes"]),
         ("services|s|active", False, ["restart s: not running"]),
@@ -345,7 +362,7 @@ def test_what_the_controller_must_fetch_is_what_hosts_lack() -> None:
 def test_what_a_found_telegraf_lacks_is_noted_where_something_changes(found: bool, disk: bool, noted: bool) -> None:
     wanted = {**WANTED, "found": found}
     services = {**HOST["services"], "telegraf.service": {"disk": disk}}
-    assert PLAN(wanted, {**HOST, "services": services})["lines"] == []
-    (line, *notes) = PLAN(wanted, changed({**HOST, "services": services}, "paths|/d|mode", "0700"))["lines"]
-    assert line == "directories: /d"
-    assert [note[:30] for note in notes] == (["note: the Telegraf found here "] if noted else [])
+    assert PLAN(wanted, {**HOST, "services": services})["notes"] == []
+    plan = PLAN(wanted, changed({**HOST, "services": services}, "paths|/d|mode", "0700"))
+    assert plan["lines"] == ["directories: /d"]
+    assert [note[:30] for note in plan["notes"]] == (["note: the Telegraf found here "] if noted else [])

@@ -20,6 +20,34 @@ def rule_faults(results: list[dict[str, Any]]) -> list[str]:
     return list(lines["check"] or lines["compile"])
 
 
+def together(plans: dict[str, dict[str, Any] | None], arch: dict[str, str]) -> list[dict[str, Any]]:
+    """The configs that the controller is to try, equal ones once, each with the hosts that it is for."""
+    found: dict[str, dict[str, Any]] = {}
+    for host, plan in plans.items():
+        for check in (plan or {}).get("checks", []):
+            key = repr(sorted(check.items()))
+            found.setdefault(key, {**check, "arch": arch[host], "hosts": []})["hosts"].append(host)
+    return list(found.values())
+
+
+def config_faults(verdicts: list[dict[str, Any]]) -> list[str]:
+    """A line for each config that its program refuses."""
+    return [f"{few(one['hosts'])}: {one['path']}: {one['fault']}" for one in verdicts if one["tried"] and one["fault"]]
+
+
+def config_notes(verdicts: list[dict[str, Any]], plans: dict[str, dict[str, Any] | None]) -> list[str]:
+    """A line for each config that the controller could not try."""
+    untried: dict[str, list[str]] = {}
+    for one in verdicts:
+        if not one["tried"]:
+            untried.setdefault(f"{one['path']} ({one['fault']})", []).extend(one["hosts"])
+    for host, plan in plans.items():
+        for path in (plan or {}).get("unchecked", []):
+            untried.setdefault(f"{path} (it holds a secret, or its program is the host's)", []).append(host)
+    told = "not verified on the controller, each host does it before the switch"
+    return [f"{told}: {what}: {few(hosts)}" for what, hosts in untried.items()]
+
+
 def gate(faults: dict[str, list[str] | None], controller: list[str]) -> list[str]:
     """The verdict as lines, one a fault; none where all may go on.
 
@@ -51,4 +79,7 @@ class FilterModule:
         return {
             "logmetrics_rule_faults": rule_faults,
             "logmetrics_gate": gate,
+            "logmetrics_together": together,
+            "logmetrics_config_faults": config_faults,
+            "logmetrics_config_notes": config_notes,
         }

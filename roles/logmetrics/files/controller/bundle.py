@@ -28,10 +28,10 @@ def pack(package: Path) -> bytes:
 
 
 def main(package: str, folder: str) -> int:
-    """Write the archive as FOLDER/parser-<12 hex>.tar."""
+    """Write the archive as FOLDER/<package>-<12 hex>.tar."""
     data = pack(Path(package))
     total = hashlib.sha256(data).hexdigest()
-    path = Path(folder) / f"parser-{total[:12]}.tar"
+    path = Path(folder) / f"{Path(package).name}-{total[:12]}.tar"
     path.write_bytes(data)
     sys.stdout.write(json.dumps({"path": str(path), "sha256": total}))
     return 0

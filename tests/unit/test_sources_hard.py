@@ -392,3 +392,14 @@ def test_a_copy_of_what_was_read_is_not_decompressed_again(
     assert steps and sum(steps) <= 1 << 20  # of 3 MB
     assert world.stored() == world.expected()
     assert world.lost == 0
+
+
+def test_a_line_longer_than_a_chunk_and_shorter_than_the_most_takes_no_other_along(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", chunk=1000)
+    world.settings.line_max = 65_536
+    counting(world)
+    world.append(world.path, world.line(world.now, "event " + "x" * 3000))
+    world.written[int(world.now)] = 1
+    world.write(10)
+    world.settle()
+    assert world.stored() == world.expected()

@@ -145,16 +145,9 @@ class RuleSet:
             )
         rules = []
         for number, one in enumerate([*BUILT_IN, *doc["rules"]]):
-            if (
-                not isinstance(one, dict)
-                or not isinstance(one.get("metric"), str)
-                or not isinstance(one.get("match"), str)
-            ):
-                raise Fault(f"{where}: rule {number - len(BUILT_IN) + 1} has no metric and match; compile it again")
-            if (one.get("type") or "counter") not in TYPES:
-                raise Fault(
-                    f"{where}: rule {one['metric']} has the unknown type {one['type']!r}; install the newer parser"
-                )
+            unfit = _unfit(one)
+            if unfit:
+                raise Fault(f"{where}: rule {number - len(BUILT_IN) + 1} {unfit}")
             rules.append(Rule(one, number))
         return cls(rules, str(doc.get("hash") or ""))
 
@@ -264,6 +257,36 @@ def hits(rules: list[Rule], message: bytes, watch: Watch | None = None) -> Itera
         if found is not None:
             yield Hit(rule, times, found)
     watch.working = None
+
+
+def _unfit(doc: Any) -> str:
+    """What is wrong with a compiled rule, or "". The check verb says more; this keeps a run from failing."""
+    if not isinstance(doc, dict) or not isinstance(doc.get("metric"), str) or not isinstance(doc.get("match"), str):
+        return "has no metric and match; compile it again"
+    metric = doc["metric"]
+    if not metric or " " in metric or not metric.isprintable():
+        return f"has a metric that is no Graphite path: {metric!r}; compile it again"
+    if (doc.get("type") or "counter") not in TYPES:
+        return f"({metric}) has the unknown type {doc['type']!r}; install the newer parser"
+    lists = (doc.get("program"), doc.get("source"))
+    texts = [doc["match"], *(one for names in lists if names for one in (names if isinstance(names, list) else [names]))]
+    if not all(isinstance(text, str) and _is_utf8(text) for text in texts):
+        return f"({metric}) has a match, program or source that is no text; compile it again"
+    most = doc.get("max_series")
+    if most is not None and (not isinstance(most, int) or most < 0):
+        return f"({metric}) has max_series {most!r}, which is no number; compile it again"
+    if doc.get("only") not in (None, "", "accounts"):
+        return f"({metric}) has only: {doc['only']!r}, which this parser does not know; install the newer parser"
+    return ""
+
+
+def _is_utf8(text: str) -> bool:
+    """JSON may hold half of a surrogate pair, which no bytes stand for."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _encoded(names: Any) -> list[bytes] | None:

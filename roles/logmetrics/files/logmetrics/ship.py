@@ -307,7 +307,7 @@ def _of_interval(
     What a run measured is added to what the runs before it in this interval did; how far it lags is a state, not a sum.
     """
     at = now // interval * interval
-    before = state["totals"] if state.get("totals_at") == at else {}
+    before = state.get("totals", {}) if state.get("totals_at") == at else {}
     totals = {name: value + (before.get(name, 0) if name != "lag_bytes" else 0) for name, value in measured.items()}
     state["totals_at"], state["totals"] = at, totals
     return at, totals

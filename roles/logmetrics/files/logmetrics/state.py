@@ -55,6 +55,7 @@ class Store:
 
     def __init__(self, folder: str, verb: str) -> None:
         self.folder = folder
+        self._verb = verb
         self.path = f"{folder}/{verb}.state"
         self.old = self.path + ".old"
         self._new = self.path + ".new"
@@ -98,10 +99,15 @@ class Store:
                 content = decode(data)
             except StateTooNew as error:
                 raise StateTooNew(f"{path}: {error}; install the release that wrote it, or a newer one") from None
-            if content is not None:
+            if content is not None and self._fits(content):
                 self._current_is_good = which == CURRENT
                 return content, which
         return {}, DAMAGED if there else FRESH
+
+    def _fits(self, content: dict[str, Any]) -> bool:
+        from . import shape  # noqa: PLC0415 - a first run has nothing to look at
+
+        return shape.fits(content, shape.SHIP) if self._verb == "ship" else shape.is_count(content)
 
     def _read(self, path: str) -> bytes | None:
         try:

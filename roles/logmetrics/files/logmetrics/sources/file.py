@@ -656,7 +656,7 @@ class _Follower:
                 track.scanned = at
                 self.stopped = True
                 return True
-        if not self.sink.lines(self.path, kept.rstrip(b"\n") + b"\n", track.offset):
+        if not self.sink.lines(self.path, kept.partition(b"\n")[0] + b"\n", track.offset):
             self.stopped = True
             return True
         self.report.bytes += end - track.offset

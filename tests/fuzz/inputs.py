@@ -14,11 +14,47 @@ from logmetrics import leanjson, state
 
 STRUCTURED = ("state", "ship-state", "rules", "config")
 _ODD: list[Any] = [
-    *(None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**30, 1e308, -0.5, "", " ", "a b", "\n", "\0", "é", "{", "{}"),
-    *("{x}", "(", "(?P<value>", "(a+)+$", "/", "..", [], [[]], {}, {"": 0}, "9" * 40, "\ud800", ["s", 1], ["t", 0, 0, 0, 0, [], None]),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2**31,
+        2**63,
+        2**64,
+        10**30,
+        1e308,
+        -0.5,
+        "",
+        " ",
+        "a b",
+        "\n",
+        "\0",
+        "é",
+        "{",
+        "{}",
+    ),
+    *(
+        "{x}",
+        "(",
+        "(?P<value>",
+        "(a+)+$",
+        "/",
+        "..",
+        [],
+        [[]],
+        {},
+        {"": 0},
+        "9" * 40,
+        "\ud800",
+        ["s", 1],
+        ["t", 0, 0, 0, 0, [], None],
+    ),
 ]
 LINES = [
-    b"<34>1 2026-11-22T10:00:00.5Z host app 7 ID [a@1 b=\"c]\"] event 5",
+    b'<34>1 2026-11-22T10:00:00.5Z host app 7 ID [a@1 b="c]"] event 5',
     b"2026-11-22T10:00:00.123456+01:00 host app[7]: user x from y",
     b"2026/11/22 10:00:00 [error] 12#0: *1 open() failed",
     b'1.2.3.4 - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 t=0.1',
@@ -74,7 +110,9 @@ def _export(fields: dict[str, bytes]) -> bytes:
     micros = int(time.time() * 1e6)
     out = f"__CURSOR=s=a;i=1f;b=c;m=1;t={micros:x};x=0\n__REALTIME_TIMESTAMP={micros}\n".encode()
     for name, value in fields.items():
-        plain = b"=" + value if value.isascii() and b"\n" not in value else b"\n" + struct.pack("<Q", len(value)) + value
+        plain = (
+            b"=" + value if value.isascii() and b"\n" not in value else b"\n" + struct.pack("<Q", len(value)) + value
+        )
         out += name.encode() + plain + b"\n"
     return out + b"\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -48,6 +49,8 @@ class Sandbox:
         diag.stderr = self._say  # type: ignore[assignment]
         count.where = _unforeseen  # type: ignore[assignment]
         self.out = os.memfd_create("out")
+        now = time.time()  # the same for all runs
+        count.Run.__init__.__defaults__ = (lambda: now,)  # type: ignore[attr-defined]
 
     def _say(self, messages: list[str], level: str = "err") -> None:
         self.said += messages
@@ -78,6 +81,7 @@ class Sandbox:
         os.ftruncate(self.out, 0)
         os.lseek(self.out, 0, os.SEEK_SET)
         stdout, stderr = os.dup(1), os.dup(2)
+        before = set(os.listdir("/proc/self/fd"))
         os.dup2(self.out, 1)
         os.dup2(self.out, 2)
         try:
@@ -87,6 +91,9 @@ class Sandbox:
             os.dup2(stderr, 2)
             os.close(stdout)
             os.close(stderr)
+            for left in set(os.listdir("/proc/self/fd")) - before:
+                with contextlib.suppress(OSError):
+                    os.close(int(left))  # the end of a process gives its lock back
         printed = os.pread(self.out, 1 << 26, 0)
         if code not in codes:
             raise Found(f"{argv}: exit {code}, documented are {codes}")
@@ -145,7 +152,7 @@ def logs(box: Sandbox, data: bytes) -> None:
             found.append((points(first), points(box.count())))
         finally:
             tally.BULK_FROM = bulk_from
-    if found[0] != found[1] and int(time.time()) // 60 == box.log.stat().st_mtime // 60:
+    if found[0] != found[1]:
         raise Found(f"the lanes differ: {[_differ(one, other) for one, other in zip(*found)]}")
 
 
@@ -163,7 +170,7 @@ def in_pieces(box: Sandbox, data: bytes) -> None:
             found.append(points(box.count()))
         finally:
             file_source.CHUNK = chunk
-    if found[0] != found[1] and int(time.time()) // 60 == box.log.stat().st_mtime // 60:
+    if found[0] != found[1]:
         raise Found(f"pieces of {size} bytes count otherwise: {_differ(*found)}")
 
 

@@ -19,6 +19,7 @@ def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[targets.Sandbox]:
     # What the sandbox puts there itself is put back.
     for module, name in ((diag, "say"), (diag, "stderr"), (count, "where")):
         monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setattr(count.Run.__init__, "__defaults__", count.Run.__init__.__defaults__)
     memory = Path("/dev/shm")  # noqa: S108 - fsync costs nothing there
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield targets.Sandbox(Path(folder))

@@ -12,7 +12,7 @@ import os
 import time
 from zlib import crc32
 
-from . import leanjson
+from . import leanjson, shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ class History:
                 record: Any = leanjson.loads(line) if line else None
             except ValueError:
                 continue  # a damaged line costs itself alone
-            if isinstance(record, list) and len(record) == 3 and record[0] == "names":
+            if shape.is_names(record):
                 names[record[1]] = record[2]
-            elif isinstance(record, list) and len(record) == 4 and isinstance(record[2], dict):
+            elif shape.is_interval(record):
                 yield record[0], names.get(record[1], []), record[2], record[3]
 
 

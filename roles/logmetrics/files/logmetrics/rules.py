@@ -269,7 +269,10 @@ def _unfit(doc: Any) -> str:
     if (doc.get("type") or "counter") not in TYPES:
         return f"({metric}) has the unknown type {doc['type']!r}; install the newer parser"
     lists = (doc.get("program"), doc.get("source"))
-    texts = [doc["match"], *(one for names in lists if names for one in (names if isinstance(names, list) else [names]))]
+    texts = [
+        doc["match"],
+        *(one for names in lists if names for one in (names if isinstance(names, list) else [names])),
+    ]
     if not all(isinstance(text, str) and _is_utf8(text) for text in texts):
         return f"({metric}) has a match, program or source that is no text; compile it again"
     most = doc.get("max_series")

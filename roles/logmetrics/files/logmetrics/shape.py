@@ -143,6 +143,16 @@ def is_count(content: Any) -> bool:
     return all(one[2] in content["catalogs"] for one in content["recent"])
 
 
+def is_names(record: Any) -> bool:
+    """Whether this is a line of `history` that names the series which send zeros."""
+    return fits(record, ["is", str, str, ["of", _name]]) and record[0] == "names"
+
+
+def is_interval(record: Any) -> bool:
+    """Whether this is a line of `history` that holds a finished interval."""
+    return fits(record, ["is", _second, str, _BUCKET, _second])
+
+
 def fits(value: Any, shape: Any) -> bool:
     """Whether the value has the shape."""
     if isinstance(shape, type):

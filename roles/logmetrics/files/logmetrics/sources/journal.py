@@ -29,6 +29,7 @@ _FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_COMM,_HOSTNAME,_SOURCE_REA
 _READ = 1 << 18
 _BATCH = 2000  # entries handed on at once
 _SECOND = 1_000_000_000
+_STAMP_DIGITS = 17  # microseconds: up to the year 5138
 # journalctl says this where it may not read the system's journal, and then shows the user's own entries alone.
 _NO_RIGHT = b"not seeing messages from other users"
 
@@ -130,7 +131,7 @@ def _entry(fields: Fields, line_max: int) -> Entry | None:
     """What counts and ships an entry, or None where it has no message."""
     message = fields.get(b"MESSAGE")
     stamp = fields.get(b"_SOURCE_REALTIME_TIMESTAMP") or fields.get(b"__REALTIME_TIMESTAMP") or b""
-    if message is None or not stamp.isdigit():
+    if message is None or not (stamp.isdigit() and len(stamp) <= _STAMP_DIGITS):
         return None
     # As rsyslog writes it to files; a newline would end the line, and let a sender begin another.
     message = message[:line_max].replace(b"\n", b"#012")

@@ -16,6 +16,7 @@ from pathlib import Path
 from fleet import proof
 from fleet.cache import cache_dir
 from fleet.progress import run_long, say
+
 from fuzz import inputs, targets
 
 ATHERIS = "atheris==3.0.0"  # from PyPI; in an environment of its own, as there is no build of it for each machine
@@ -72,13 +73,13 @@ def main(argv: list[str]) -> int:
         row, clean = fuzz(python, name, int(minutes * 60 * share / sum(SHARES.values())), folder / name)
         rows.append(row)
         good = good and clean
-    if minutes < 30:  # noqa: PLR2004 - the proof is of half an hour
+    if minutes < 30:  # the proof is of half an hour
         return 0 if good else 1
     text = "\n".join(
         [
-            f"{ATHERIS.replace('==', ' ')} (libFuzzer), the parser's modules instrumented, {minutes:g} minutes in all, one process. Any",
-            "exception, any printed line that is no point, any undocumented exit code, any word of more than one line, and",
-            "`logs.script_error 1` without a word ends a target at once.",
+            f"{ATHERIS.replace('==', ' ')} (libFuzzer), the parser's modules instrumented, {minutes:g} minutes in all,",
+            "one process. Any exception, any printed line that is no point, any undocumented exit code, any word of",
+            "more than one line, and `logs.script_error 1` without a word end a target at once.",
             "",
             "| target | what | inputs | branches covered | time | verdict |",
             "|---|---|---|---|---|---|",

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fuzz.targets import RULES, SAMPLE, Sandbox, points
 from logmetrics import leanjson, state
+
+from fuzz.targets import RULES, SAMPLE, Sandbox, points
 
 STRUCTURED = ("state", "ship-state", "rules", "config")
 _ODD: list[Any] = [

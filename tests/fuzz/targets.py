@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from logmetrics import cli, count, diag, leanjson, state, tally
+from logmetrics.rules import RuleSet
 from logmetrics.sources import file as file_source
 from logmetrics.sources import journal
 
@@ -31,7 +32,7 @@ RULES = {
 ANY_PROGRAM = {"metric": "logs.a.plain", "type": "counter", "match": "error|GET"}
 
 
-class Found(Exception):
+class FuzzError(Exception):
     """The parser did what it must never do."""
 
 
@@ -76,12 +77,12 @@ class Sandbox:
         }
 
     def command(self, *argv: str, codes: tuple[int, ...] = (0,)) -> bytes:
-        """Run a verb in this process; what it printed. Raises Found."""
+        """Run a verb in this process; what it printed. Raises FuzzError."""
         self.said.clear()
         os.ftruncate(self.out, 0)
         os.lseek(self.out, 0, os.SEEK_SET)
         stdout, stderr = os.dup(1), os.dup(2)
-        before = set(os.listdir("/proc/self/fd"))
+        before = set(Path("/proc/self/fd").iterdir())
         os.dup2(self.out, 1)
         os.dup2(self.out, 2)
         try:
@@ -91,27 +92,27 @@ class Sandbox:
             os.dup2(stderr, 2)
             os.close(stdout)
             os.close(stderr)
-            for left in set(os.listdir("/proc/self/fd")) - before:
+            for left in set(Path("/proc/self/fd").iterdir()) - before:
                 with contextlib.suppress(OSError):
-                    os.close(int(left))  # the end of a process gives its lock back
+                    os.close(int(left.name))  # the end of a process gives its lock back
         printed = os.pread(self.out, 1 << 26, 0)
         if code not in codes:
-            raise Found(f"{argv}: exit {code}, documented are {codes}")
+            raise FuzzError(f"{argv}: exit {code}, documented are {codes}")
         for message in self.said:
             if "\n" in message or not message:
-                raise Found(f"{argv}: a word that is not one line: {message!r}")
+                raise FuzzError(f"{argv}: a word that is not one line: {message!r}")
         return printed
 
     def count(self) -> bytes:
-        """One run of count; its points. Raises Found."""
+        """One run of count; its points. Raises FuzzError."""
         printed = self.command("count")
         rest = POINT.sub(b"", printed)
         if rest:
-            raise Found(f"count printed no point: {rest[:200]!r}")
+            raise FuzzError(f"count printed no point: {rest[:200]!r}")
         for line in printed.split(b"\n")[:-1]:
             line.decode("utf-8")
         if b"logs.script_error 1" in printed and not self.said:
-            raise Found("logs.script_error is 1, and no word says why")
+            raise FuzzError("logs.script_error is 1, and no word says why")
         return printed
 
 
@@ -153,7 +154,7 @@ def logs(box: Sandbox, data: bytes) -> None:
         finally:
             tally.BULK_FROM = bulk_from
     if found[0] != found[1]:
-        raise Found(f"the lanes differ: {[_differ(one, other) for one, other in zip(*found)]}")
+        raise FuzzError(f"the lanes differ: {[_differ(found[0][n], found[1][n]) for n in (0, 1)]}")
 
 
 def in_pieces(box: Sandbox, data: bytes) -> None:
@@ -171,7 +172,7 @@ def in_pieces(box: Sandbox, data: bytes) -> None:
         finally:
             file_source.CHUNK = chunk
     if found[0] != found[1]:
-        raise Found(f"pieces of {size} bytes count otherwise: {_differ(*found)}")
+        raise FuzzError(f"pieces of {size} bytes count otherwise: {_differ(*found)}")
 
 
 def states(box: Sandbox, data: bytes) -> None:
@@ -211,7 +212,7 @@ def ship_states(box: Sandbox, data: bytes) -> None:
     (box.state / "ship.state").write_bytes(body if data[:1] < b"\x40" else head + body + b"\n")
     printed = box.command("ship")
     if POINT.sub(b"", printed):
-        raise Found(f"ship printed no point: {printed[:200]!r}")
+        raise FuzzError(f"ship printed no point: {printed[:200]!r}")
     box.command("status", codes=(0, 2))
 
 
@@ -235,10 +236,8 @@ def configuration(box: Sandbox, data: bytes) -> None:
     box.log.write_bytes(SAMPLE)
     text = data.replace(b"@FOLDER@", str(box.folder).encode())
     doc = None
-    try:
+    with contextlib.suppress(ValueError):
         doc = leanjson.loads(text)
-    except (ValueError, UnicodeDecodeError):
-        pass
     if isinstance(doc, dict):
         # Nothing is written elsewhere, and nothing else is read.
         inside = str(box.folder)
@@ -266,14 +265,12 @@ def export(box: Sandbox, data: bytes) -> None:
         entry = journal._entry(fields, 1000)
         if entry is not None:
             if b"\n" in entry[3]:
-                raise Found("an entry became more than one line")
+                raise FuzzError("an entry became more than one line")
             counted.add_entries("journal", [entry])
     os.close(handle)
 
 
 def _timeline() -> tally.Timeline:
-    from logmetrics.rules import RuleSet
-
     return tally.Timeline([(0, RuleSet.from_document(RULES, "fuzz"))])
 
 

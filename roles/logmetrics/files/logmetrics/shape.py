@@ -89,7 +89,7 @@ def _value(value: Any) -> bool:
 
 _BUCKET = {_name: _value}
 _TRACK = {
-    **{key: _whole for key in ("dev", "head", "head_length", "ino", "mtime", "offset", "size", "tail")},
+    **dict.fromkeys(("dev", "head", "head_length", "ino", "mtime", "offset", "size", "tail"), _whole),
     "scanned": int,
     "path": str,
 }
@@ -169,8 +169,10 @@ def fits(value: Any, shape: Any) -> bool:
         if shape[0] == "of":
             return all(fits(one, shape[1]) for one in value)
         return len(value) == len(shape) - 1 and all(map(fits, value, shape[1:]))
-    if not isinstance(value, dict):
-        return False
+    return isinstance(value, dict) and _table_fits(value, shape)
+
+
+def _table_fits(value: dict[str, Any], shape: dict[Any, Any]) -> bool:
     for key, inner in shape.items():
         if callable(key):
             return all(key(name) and fits(one, inner) for name, one in value.items())

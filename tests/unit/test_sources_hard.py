@@ -403,3 +403,85 @@ def test_a_line_longer_than_a_chunk_and_shorter_than_the_most_takes_no_other_alo
     world.write(10)
     world.settle()
     assert world.stored() == world.expected()
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_large_compressed_copy_is_unpacked_within_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    world = counting(World(tmp_path / "w", chunk=1 << 18))
+    world.append(world.path, b"".join(world.line(world.now, "noise " + "x" * 1000) for _ in range(6000)))
+    world.write(5)
+    world.run()
+    world.write(5)
+    world.rotate()
+    if seen:
+        monkeypatch.setattr(count, "Budget", lambda seconds: Steps(0))
+        world.run()
+        monkeypatch.undo()
+    world.compress(0, "gz")
+    read: list[int] = []
+    real = gzip.GzipFile.read
+
+    def counted(file: gzip.GzipFile, size: int = -1) -> bytes:
+        read.append(size)
+        return real(file, size)
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counted)
+    for looks in (3, 6, 9):
+        monkeypatch.setattr(count, "Budget", lambda seconds, looks=looks: Steps(looks))
+        read.clear()
+        world.write(5)
+        world.advance(60)
+        world.run()
+        assert sum(read) < 4 << 20  # of 6 MB
+        assert any("app.log.1.gz: is not unpacked up to the place" in fault for fault in world.faults)
+        assert world.lost == 0
+        # Nothing of later minutes is finished before it.
+        assert max(world.stored()) < world.now - 60
+    monkeypatch.undo()
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+def into_olddir(world: World, number: int, how: str) -> None:
+    """logrotate with `olddir old`: by rename, or compressed at once, or copied and truncated."""
+    old = world.logs / "old"
+    old.mkdir(exist_ok=True)
+    target = old / f"app.log.{number}"
+    if how == "copytruncate":
+        shutil.copyfile(world.path, target)
+        os.truncate(world.path, 0)
+    else:
+        world.path.rename(target)
+        world.path.touch()
+    world.touch(target)
+    if how == "compressed":
+        (old / f"{target.name}.gz").write_bytes(gzip.compress(target.read_bytes()))
+        world.touch(old / f"{target.name}.gz")
+        target.unlink()
+
+
+@pytest.mark.parametrize("how", ["renamed", "compressed", "copytruncate"])
+@pytest.mark.parametrize("between", [1, 2])
+def test_a_folder_for_old_logs_is_found(tmp_path: Path, how: str, between: int) -> None:
+    world = counting(World(tmp_path / "w"))
+    # Another service's folder, whose rotated files are none of ours.
+    other = world.logs / "service"
+    other.mkdir()
+    for number in range(6):
+        for part in range(between):
+            world.write(7)
+            world.advance(5)
+            foreign = other / "app.log.1"
+            foreign.write_bytes(b"".join(world.line(world.now) for _ in range(9)))
+            world.touch(foreign)
+            into_olddir(world, 2 * number + part, how)
+            world.advance(5)
+            world.write(3)
+        world.advance(50)
+        world.run()
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0

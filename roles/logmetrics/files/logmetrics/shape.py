@@ -93,7 +93,7 @@ _TRACK = {
     "scanned": int,
     "path": str,
 }
-_PLACE = {"live": (_TRACK, None), "old": ["of", _TRACK], "looked": _time, "passed?": _time}
+_PLACE = {"live": (_TRACK, None), "old": ["of", _TRACK], "looked": _time, "passed?": _time, "olddirs?": ["of", str]}
 _CURSOR = {
     "paths?": {_any: _PLACE},
     "twins?": ["of", str],

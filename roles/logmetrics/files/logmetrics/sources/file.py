@@ -14,7 +14,18 @@ import os
 from zlib import crc32
 
 from .base import Budget, Report, Sink, Source
-from .rotated import PACKED, Packed, Plain, Unfinished, open_reader, rotated_name, siblings, signature
+from .rotated import (
+    PACKED,
+    OutOfTime,
+    Packed,
+    Plain,
+    Unfinished,
+    folders_beside,
+    open_reader,
+    rotated_name,
+    siblings,
+    signature,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -223,6 +234,8 @@ class _Follower:
         self.line_max, self.clock, self.sink, self.budget, self.report = line_max, clock, sink, budget, report
         self.live = Track.load(place["live"]) if place["live"] else None
         self.old = [Track.load(saved) for saved in place["old"]]
+        self.olddirs: list[str] = place.setdefault("olddirs", [])  # folders in which old files of this log were found
+        self._name = path.rpartition("/")[2]
         self.stopped = False  # by the budget or the sink: read nothing more in this run
         self.replaced = False  # a moment ago: the next run reads on
         self.unreadable = False
@@ -340,10 +353,10 @@ class _Follower:
             if track.head_length == SIGNED and self._is_restored(track):
                 return
             copy = self._copy_of(track, ())
+            if (copy is None or copy is track) and self._is_restored(track):
+                return
             if copy is not None:
                 self.old.append(copy)
-            elif self._is_restored(track):
-                return
         since = track.mtime
         if moved is not None and not was_empty:
             now = self._stat(moved)
@@ -381,11 +394,11 @@ class _Follower:
         """Files that were live and rotated away between two runs: not known, written after `since` (ns). How many."""
         found = 0
         tracks = [*not_these, *self.old, *([self.live] if self.live else [])]
-        for path, stat in siblings(self.path):
+        for path, stat in siblings(self.path, self.olddirs):
             if self.known.get((stat.st_dev, stat.st_ino), self.path) != self.path or stat.st_mtime_ns < since:
                 continue
             try:
-                reader = open_reader(path)
+                reader = open_reader(path, self.budget)
             except (OSError, Unfinished):
                 continue
             try:
@@ -428,6 +441,8 @@ class _Follower:
                     if track.size > track.offset:
                         self._lost(track, "was deleted before it was read to its end")
                     return None
+                if copy is track:
+                    return track
                 track = copy
         if track.path.endswith(PACKED):
             return self._drain_packed(track)
@@ -463,7 +478,7 @@ class _Follower:
     def _is_still(self, track: Track, path: str) -> bool:
         """Whether the file of this name is the track's, by inode and by what it holds."""
         try:
-            reader = open_reader(path)
+            reader = open_reader(path, self.budget)
         except (OSError, Unfinished):
             return False
         try:
@@ -478,13 +493,15 @@ class _Follower:
         if track.scanned == DONE:
             return track
         try:
-            reader = Packed(track.path)
+            reader = Packed(track.path, self.budget)
         except (OSError, Unfinished):
             return track
         try:
             if self._drain(track, reader, final=True):
                 track.size, track.mtime, track.scanned = track.offset, reader.stat.st_mtime_ns, DONE
                 return track
+        except OutOfTime as error:
+            self._later(str(error))
         except Unfinished as error:
             self.report.faults.append(f"{error}; it is tried again at the next run")
         finally:
@@ -498,15 +515,24 @@ class _Follower:
         if self.live is not None and self.live.head_length and self.live.mtime > track.mtime:
             return None
         if stat is None or not track.is_file(stat):
-            moved = [path for path, other in siblings(self.path) if track.is_file(other)]
+            moved = [path for path, other in siblings(self.path, self.olddirs) if track.is_file(other)]
             if not moved:
                 return None
             track.path = moved[0]
         return track
 
     def _find_inode(self, track: Track) -> str | None:
-        """The new name of a renamed file, which still holds what was read; None where it is not beside its old name."""
-        for path, stat in siblings(self.path):
+        """The new name of a renamed file, which still holds what was read; None where it is nowhere near."""
+        found = self._inode_among(track, siblings(self.path, self.olddirs))
+        for folder in folders_beside(self.path) if found is None else ():
+            found = self._inode_among(track, siblings(f"{folder}/{self._name}"))
+            if found is not None:
+                self._learn(folder)
+                break
+        return found
+
+    def _inode_among(self, track: Track, files: list[tuple[str, os.stat_result]]) -> str | None:
+        for path, stat in files:
             if not track.is_file(stat) or path.endswith(PACKED):
                 continue
             try:
@@ -523,26 +549,53 @@ class _Follower:
                 reader.close()
         return None
 
+    def _learn(self, folder: str) -> None:
+        """This log's old files are put there: from now on what is new there belongs to it, too."""
+        if folder not in self.olddirs:
+            self.olddirs.append(folder)
+
+    def _later(self, why: str) -> None:
+        """Read nothing more in this run: what comes first could not be read."""
+        self.report.faults.append(why)
+        self.stopped = True
+
     def _copy_of(self, track: Track, besides: tuple[Track, ...]) -> Track | None:
-        """A file beside the log with the same content up to the cursor, by signature: a copy, compressed or not."""
+        """A file beside the log with the same content up to the cursor, by signature: a copy, compressed or not.
+
+        The track itself where there was no time to look into a copy.
+        """
         if not track.head_length:
             return None  # it was empty, so nothing can be recognised: _between takes it as a new file
+        if self.stopped:
+            return self._put_off(track)
         taken = {one.path for one in self.old if one not in besides}
-        beside = siblings(self.path)
+        copy = self._copy_among(track, siblings(self.path, self.olddirs), taken)
+        # In other folders lie other logs' old files, too: only first bytes that are many tell.
+        for folder in folders_beside(self.path) if copy is None and track.head_length == SIGNED else ():
+            copy = self._copy_among(track, siblings(f"{folder}/{self._name}"), taken)
+            if copy is not None:
+                self._learn(folder)
+                break
+        return copy
+
+    def _copy_among(self, track: Track, files: list[tuple[str, os.stat_result]], taken: set[str]) -> Track | None:
         # A copy was last written when its original was, or later; first bytes that are few fit others, too.
-        later = [one for one in beside if one[1].st_mtime_ns >= track.mtime]
-        earlier = [one for one in reversed(beside) if one not in later] if track.head_length == SIGNED else []
+        later = [one for one in files if one[1].st_mtime_ns >= track.mtime]
+        earlier = [one for one in reversed(files) if one not in later] if track.head_length == SIGNED else []
         for path, stat in later + earlier:
             if path in taken or stat.st_size == 0:
                 continue
             try:
-                reader = open_reader(path)
+                reader = open_reader(path, self.budget)
             except (OSError, Unfinished):
                 continue
             try:
                 copy = self._as_copy(track, reader, path, stat)
                 if copy is None:
                     continue
+            except OutOfTime as error:
+                self._later(str(error))
+                return self._put_off(track)
             except Unfinished:
                 continue
             finally:
@@ -551,20 +604,31 @@ class _Follower:
             return copy
         return None
 
+    def _settled_then(self, track: Track) -> bool:
+        """Whether the time of the last look tells what was written after it."""
+        return bool(track.mtime < (self.place["looked"] - CLOCK_TICK) * 1e9)
+
+    def _put_off(self, track: Track) -> Track:
+        """Its copy is looked for by the next run, which must not take this run's look for one at the track."""
+        if not self._settled_then(track):
+            track.size = max(track.size, track.offset + 1)
+        return track
+
     def _as_copy(self, track: Track, reader: Reader, path: str, stat: os.stat_result) -> Track | None:
         """The track in its copy, or None where the file is none. Raises Unfinished."""
         copy = Track(path, stat)
         copy.offset, copy.head, copy.head_length = track.offset, track.head, track.head_length
         # Nothing was written since the last look, at which all was read: no need to decompress it up to its end.
-        settled = track.mtime < (self.place["looked"] - CLOCK_TICK) * 1e9
-        if isinstance(reader, Packed) and settled and track.unchanged_in(stat):
+        if isinstance(reader, Packed) and self._settled_then(track) and track.unchanged_in(stat):
             if signature(reader, track.head_length, 0) != track.head:
                 return None
             copy.tail, copy.size, copy.mtime, copy.scanned = track.tail, track.size, track.mtime, DONE
             return copy
         if not track.holds(reader):
             return None
-        copy.sign(reader)
+        copy.tail = track.tail
+        if track.head_length < SIGNED:
+            copy.sign(reader)
         return copy
 
     def _lost(self, track: Track, what: str) -> None:

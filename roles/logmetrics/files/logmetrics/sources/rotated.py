@@ -9,10 +9,13 @@ from zlib import crc32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, Union
+    from typing import IO, Iterable, Union
+
+    from .base import Budget
 
 PACKED = (".gz", ".xz", ".zst", ".bz2")
 _STEP = 1 << 18
+_FREE = 1 << 20  # bytes that may be unpacked whatever the time: enough for what the signatures of most logs need
 
 
 class Unfinished(Exception):  # noqa: N818 - a state, not a fault: look again at the next run
@@ -24,6 +27,10 @@ class Unfinished(Exception):  # noqa: N818 - a state, not a fault: look again at
     def __init__(self, text: str, before: bytes = b"") -> None:
         super().__init__(text)
         self.before = before
+
+
+class OutOfTime(Unfinished):
+    """A compressed copy is larger than what can be unpacked in the rest of the run's time."""
 
 
 class Plain:
@@ -59,8 +66,9 @@ class Plain:
 class Packed:
     """Forward access to the content of a compressed file, in constant memory."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, budget: Budget) -> None:
         self.path = path
+        self.budget = budget
         self.stat = os.stat(path)
         self.size = -1  # unknown before the end was seen
         self._open()
@@ -82,11 +90,18 @@ class Packed:
                 if drop > 0:
                     self._buffer = self._buffer[drop:]
                     self._at += drop
+                if self._at > _FREE and self.budget.over:
+                    raise OutOfTime(
+                        f"{self.path}: is not unpacked up to the place that was read last within the time of this run; "
+                        "the next one tries again (unpack it there, or raise run_budget and the exec's timeout)"
+                    )
                 more = self._file.read(_STEP)
                 if not more:
                     self.size = self._at + len(self._buffer)
                     break
                 self._buffer += more
+        except Unfinished:
+            raise
         except (EOFError, OSError, ValueError) as error:
             raise Unfinished(f"{self.path}: {error}") from None
         except Exception as error:
@@ -106,9 +121,9 @@ if TYPE_CHECKING:
     Reader = Union[Plain, Packed]
 
 
-def open_reader(path: str) -> Reader:
-    """A reader for a file by its name. Raises OSError, Unfinished."""
-    return Packed(path) if path.endswith(PACKED) else Plain(path)
+def open_reader(path: str, budget: Budget) -> Reader:
+    """A reader for a file by its name; `budget` bounds its unpacking. Raises OSError, Unfinished."""
+    return Packed(path, budget) if path.endswith(PACKED) else Plain(path)
 
 
 def _unpack(path: str) -> IO[bytes]:
@@ -139,31 +154,40 @@ def signature(reader: Reader, length: int, offset: int) -> int | None:
     return crc32(data) if len(data) == length else None
 
 
-def siblings(base: str) -> list[tuple[str, os.stat_result]]:
-    """Files beside `base` that its rotation may have made, oldest content first (by modification time).
+def siblings(base: str, others: Iterable[str] = ()) -> list[tuple[str, os.stat_result]]:
+    """Files that the rotation of `base` may have made, beside it and in `others`, oldest content first (by mtime).
 
     logrotate's names: base.1, base-20261122, base.1.gz, and with `extension .log` stem-20261122.log.
     """
     folder, _, name = base.rpartition("/")
     stem, dot, ending = name.rpartition(".")
     found = []
-    try:
-        entries = list(os.scandir(folder or "/"))
-    except OSError:
-        return []
-    for entry in entries:
-        if entry.name == name:
-            continue
-        if not (_is_rotated(entry.name, name) or (dot and stem and _is_rotated_inside(entry.name, stem, ending))):
-            continue
-        try:
-            stat = entry.stat()
-        except OSError:
-            continue
-        if entry.is_file():
-            found.append((entry.path, stat))
+    for place in (folder or "/", *others):
+        for entry in _entries(place):
+            if entry.name == name:
+                continue
+            if not (_is_rotated(entry.name, name) or (dot and stem and _is_rotated_inside(entry.name, stem, ending))):
+                continue
+            try:
+                stat = entry.stat()
+            except OSError:
+                continue
+            if entry.is_file():
+                found.append((entry.path, stat))
     found.sort(key=lambda one: (one[1].st_mtime_ns, one[0]))
     return found
+
+
+def folders_beside(base: str) -> list[str]:
+    """Folders in the folder of `base`, where logrotate's `olddir` may have put old files."""
+    return sorted(entry.path for entry in _entries(base.rpartition("/")[0] or "/") if entry.is_dir())
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError:
+        return []
 
 
 def rotated_name(path: str, names: list[str]) -> bool:

@@ -54,7 +54,7 @@ class Sandbox:
         count.Run.__init__.__defaults__ = (lambda: now,)  # type: ignore[attr-defined]
 
     def _say(self, messages: list[str], level: str = "err") -> None:
-        self.said += messages
+        self.said += map(diag.one_line, messages)
 
     def clean(self) -> None:
         shutil.rmtree(self.state, ignore_errors=True)

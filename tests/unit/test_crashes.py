@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from logmetrics import cli, config, count, leanjson, state
+from logmetrics import cli, config, count, diag, leanjson, state
 from logmetrics.errors import Busy, Fault, StateTooNew
 from world import METRIC, RULES, START, World
 
@@ -310,3 +310,53 @@ def test_a_good_configuration_has_the_documented_defaults() -> None:
     found = config.parse(GOOD, "x")
     assert (found.interval, found.late, found.grace, found.resend, found.keep_days) == (60, "correct", 2, True, 3)
     assert METRIC
+
+
+def copies(world: World) -> set[str]:
+    return {path.name for path in world.state.glob("rules-*")}
+
+
+def test_copies_of_rule_sets_go_when_no_generation_needs_them(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    eventful(world)
+    world.run()
+    (first,) = copies(world)
+    (world.state / "rules-0000.json.new").write_bytes(b"left by a run that was cut off")
+    for name in ("logs.test.a", "logs.test.b", "logs.test.c"):
+        # Replaced before its first interval.
+        world.rules_path.write_bytes(rules(name))
+        world.run()
+    # What the generation before needs is there: one damaged generation costs nothing.
+    damage(world.state / "count.state", "bit")
+    world.write(5)
+    world.run()
+    for _ in range(3):
+        world.advance(61)
+        world.run()
+    kept = copies(world)
+    assert len(kept) == 2
+    assert first in kept
+    assert not [fault for fault in world.faults if "rules" in fault]
+
+
+def test_a_forgotten_rule_set_is_kept_for_the_generation_before(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    eventful(world)
+    world.settings.keep_days = 0.05
+    world.run()
+    world.rules_path.write_bytes(rules("logs.test.new"))
+    world.run()
+    for _ in range(120):
+        damaged = (world.state / "count.state").read_bytes()
+        damage(world.state / "count.state", "bit")
+        world.run()  # from the generation before
+        (world.state / "count.state").write_bytes(damaged)
+        world.advance(61)
+        world.run()
+    assert world.faults == []
+    assert len(copies(world)) == 1
+
+
+def test_a_word_for_the_operator_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    diag.stderr(["a\nb\x1b[2J\u2028: gone", "plain é"])
+    assert capfd.readouterr().err == "logmetrics: a\\nb\\x1b[2J\\u2028: gone\nlogmetrics: plain é\n"

@@ -65,6 +65,7 @@ class Run:
         self.store = Store(settings.state_dir, VERB)
         self.faults: list[str] = []
         self.notes: list[str] = []
+        self.dropped: list[str] = []  # copies of rule sets that are to go at the end
         self.state: dict[str, Any] = {}
         self.self_metrics: dict[str, int] = {}
         self.lost = 0
@@ -90,6 +91,7 @@ class Run:
         if which in (FRESH, DAMAGED):
             self.begin(beginning=which == FRESH and self.settings.start == "beginning")
             return False
+        self.dropped = rulebook.pending(self.state, self.settings.state_dir)
         self._unleap()
         if self.settings.interval != self.state["interval"] and self.state["closed"] == self._takeover():
             self._take_interval()
@@ -390,10 +392,9 @@ class Run:
         used = {one[2] for one in state["recent"]}
         state["catalogs"] = {name: names for name, names in state["catalogs"].items() if name in used}
         oldest = int(self.now - self.settings.keep_days * DAY)
-        unused: list[str] = []
         steady = self._is_steady()
         if steady:
-            unused = rulebook.forget(state, self.settings.state_dir, oldest)
+            rulebook.forget(state, oldest)
             Families(state["families"], account).free(int(self.now) - IDLE_NAME_DAYS * DAY)
         before = state.get("self", "")
         state["seq"] += 1
@@ -422,8 +423,7 @@ class Run:
         write("".join([again, *lines, self._self_text()]).encode("utf-8"))
         if prepared:
             self.store.commit()
-            for path in unused:
-                _remove(path)
+            rulebook.remove(self.dropped, state, self.settings.state_dir)
 
     def _is_steady(self) -> bool:
         """Whether the clock has gone on evenly for a while, so that what is old by it is old."""
@@ -488,13 +488,6 @@ def account(name: bytes) -> bool:
             known = False
         _accounts[name] = known
     return known
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass  # a leftover costs some bytes, nothing else
 
 
 def init(path: str) -> int:

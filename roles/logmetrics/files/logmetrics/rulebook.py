@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+PREFIX = "rules-"
+
+
+def _name(digest: str) -> str:
+    return f"{PREFIX}{digest}.json"
+
+
 def _copy(folder: str, digest: str) -> str:
-    return f"{folder}/rules-{digest}.json"
+    return f"{folder}/{_name(digest)}"
 
 
 def digest_of(data: bytes) -> str:
@@ -62,6 +69,7 @@ def update(state: dict[str, Any], path: str, folder: str, now: float, interval: 
         # A set that was replaced before its first interval never came into force.
         timeline[:] = [one for one in timeline if one[0] < start or not start]
         timeline.append([start, digest])
+        _drop(state, _strays(folder))
     state["rules_file"] = seen
     state["rules_since"] = int(stat.st_mtime)
 
@@ -87,10 +95,43 @@ def load(state: dict[str, Any], folder: str) -> Timeline:
     return Timeline(sets)
 
 
-def forget(state: dict[str, Any], folder: str, before: int) -> list[str]:
-    """Drop sets whose last interval began before this Unix time; their copies' paths, to be removed after saving."""
+def forget(state: dict[str, Any], before: int) -> None:
+    """Drop sets whose last interval began before this Unix time."""
     timeline = state["timeline"]
     gone = []
     while len(timeline) > 1 and timeline[1][0] < before:
-        gone.append(timeline.pop(0)[1])
-    return [_copy(folder, digest) for digest in gone if all(digest != one[1] for one in timeline)]
+        gone.append(_name(timeline.pop(0)[1]))
+    _drop(state, gone)
+
+
+def _drop(state: dict[str, Any], names: list[str]) -> None:
+    """Note copies that are needed no more, by this generation of the state: the one before it may still name them."""
+    used = {_name(digest) for _, digest in state["timeline"]}
+    gone = [name for name in names if name not in used]
+    if gone:
+        state["dropped"] = sorted({*state.get("dropped", ()), *gone})
+
+
+def _strays(folder: str) -> list[str]:
+    """All copies that are there: of sets in force, of replaced ones, of runs that were cut off."""
+    return [name for name in os.listdir(folder) if name.startswith(PREFIX)]
+
+
+def pending(state: dict[str, Any], folder: str) -> list[str]:
+    """Copies that the loaded generation dropped and that are still there; no other are noted as dropped now."""
+    used = {_name(digest) for _, digest in state["timeline"]}
+    names = [name for name in state.get("dropped", ()) if name not in used and os.path.exists(f"{folder}/{name}")]
+    if "dropped" in state:
+        state["dropped"] = names
+    return names
+
+
+def remove(names: list[str], state: dict[str, Any], folder: str) -> None:
+    """Remove copies that neither the saved generation nor the one before it names."""
+    used = {_name(digest) for _, digest in state["timeline"]}
+    for name in names:
+        try:
+            if name not in used:
+                os.unlink(f"{folder}/{name}")
+        except OSError:
+            pass  # the next run tries again

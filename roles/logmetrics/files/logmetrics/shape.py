@@ -44,6 +44,11 @@ def _digest(value: Any) -> bool:
     return isinstance(value, str) and value.isalnum() and value.isascii()
 
 
+def _copy(value: Any) -> bool:
+    """The name of a copy of a rule set (see `rulebook`)."""
+    return isinstance(value, str) and value.startswith("rules-") and "/" not in value and "\0" not in value
+
+
 def _name(value: Any) -> bool:
     """A Graphite path: no blank, nothing that cannot be printed."""
     return isinstance(value, str) and value != "" and " " not in value and value.isprintable()
@@ -121,6 +126,9 @@ COUNT = {
     "points": {_day: _whole},
     "timeline": ["of", ["is", _second, _digest]],
     "again?": ["of", _second],
+    "dropped?": ["of", _copy],
+    "aside?": {_any: ["is", _second, str]},
+    "late_lines?": _whole,
     "rules_file?": ["of", int],
     "self?": _lines,
     **{key + "?": _second for key in ("leapt", "sent", "interval_since", "rules_since")},
@@ -129,6 +137,7 @@ COUNT = {
 SHIP = {
     "sources": {_any: _CURSOR},
     "times?": {_any: ["of", ["is", _whole, _whole, _second]]},
+    "sent?": {_any: ["of", ["is", _whole, _whole, _whole, str, _whole, bool]]},
     "totals?": {_name: _whole},
     "totals_at?": _second,
     "rejected?": _whole,

@@ -66,7 +66,7 @@ class Plain:
 class Packed:
     """Forward access to the content of a compressed file, in constant memory."""
 
-    def __init__(self, path: str, budget: Budget) -> None:
+    def __init__(self, path: str, budget: Budget | None = None) -> None:
         self.path = path
         self.budget = budget
         self.stat = os.stat(path)
@@ -90,7 +90,7 @@ class Packed:
                 if drop > 0:
                     self._buffer = self._buffer[drop:]
                     self._at += drop
-                if self._at > _FREE and self.budget.over:
+                if self.budget is not None and self._at > _FREE and self.budget.over:
                     raise OutOfTime(
                         f"{self.path}: is not unpacked up to the place that was read last within the time of this run; "
                         "the next one tries again (unpack it there, or raise run_budget and the exec's timeout)"
@@ -121,8 +121,8 @@ if TYPE_CHECKING:
     Reader = Union[Plain, Packed]
 
 
-def open_reader(path: str, budget: Budget) -> Reader:
-    """A reader for a file by its name; `budget` bounds its unpacking. Raises OSError, Unfinished."""
+def open_reader(path: str, budget: Budget | None = None) -> Reader:
+    """A reader for a file by its name; `budget` bounds its unpacking (None: nothing does). Raises OSError, Unfinished."""
     return Packed(path, budget) if path.endswith(PACKED) else Plain(path)
 
 

@@ -32,6 +32,10 @@ def _second(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value < _LATEST
 
 
+def _digits(value: Any) -> bool:
+    return isinstance(value, str) and value.isdigit() and value.isascii() and len(value) < 20
+
+
 def _at(key: str) -> bool:
     return key.isdigit() and key.isascii() and int(key) < _LATEST
 
@@ -137,7 +141,7 @@ COUNT = {
 SHIP = {
     "sources": {_any: _CURSOR},
     "times?": {_any: ["of", ["is", _whole, _whole, _second]]},
-    "sent?": {_any: ["of", ["is", _whole, _whole, _whole, str, _whole, bool]]},
+    "sent?": {_any: ["of", ["is", _whole, _whole, _whole, _digits, _whole, bool]]},
     "totals?": {_name: _whole},
     "totals_at?": _second,
     "rejected?": _whole,

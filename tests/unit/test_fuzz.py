@@ -11,7 +11,7 @@ import pytest
 from fuzz import inputs, targets
 from logmetrics import count, diag
 
-EACH = 120
+EACH = 60
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ if TYPE_CHECKING:
 
 
 def open_reader(path: str, budget: Budget | None = None) -> Reader:
-    """A reader for a file by its name; `budget`, where there is one, bounds its unpacking. Raises OSError, Unfinished."""
+    """A reader for a file by its name; `budget` (if any) bounds its unpacking. Raises OSError, Unfinished."""
     return Packed(path, budget) if path.endswith(PACKED) else Plain(path)
 
 

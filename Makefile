@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-outages bench chaos artifacts lock pictures variables relock
+.PHONY: help demo demo-down test lint unit hosts proof-outages bench chaos fuzz artifacts lock pictures variables relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -32,6 +32,9 @@ bench: ## the parser beside mtail, promtail, Telegraf, ripgrep and others (an ho
 
 chaos: ## random schedules of writing, rotating, dying: make chaos SCHEDULES=10000
 	@LOGMETRICS_SCHEDULES=$(or $(SCHEDULES),2000) $(RUN) pytest -q tests/unit/test_counting_chaos.py
+
+fuzz: ## any bytes as logs, states, rules, configuration, under atheris (half an hour; writes docs/proof/fuzz.md)
+	@$(RUN) nice python3 -m fuzz $(MINUTES)
 
 artifacts: ## build Loki and Telegraf into the cache and print where
 	@$(RUN) python3 -m fleet.artifacts

@@ -485,3 +485,29 @@ def test_a_folder_for_old_logs_is_found(tmp_path: Path, how: str, between: int) 
     world.settle()
     assert world.stored() == world.expected()
     assert world.lost == 0
+
+
+@pytest.mark.parametrize("new", [30, 120, 600])
+@pytest.mark.parametrize("bulk", [0, 1 << 20])
+def test_late_lines_of_before_a_change_of_the_interval_correct_their_own(tmp_path: Path, new: int, bulk: int) -> None:
+    world = World(tmp_path / "w", chunk=1 << 20)
+    world.bulk_from = bulk
+    counting(world, minutes=5)
+    before = dict(world.written)
+    world.settings.interval = new
+    for _ in range(25):
+        world.advance(60)
+        world.run()
+    for minute in sorted(before)[1:4]:
+        world.write(5, ago=world.now - minute - 20)
+        world.write(5, ago=world.now - minute - 40)
+    for _ in range(3):
+        world.advance(new)
+        world.run()
+    points = {}
+    for text in world.outputs:
+        for line in text.splitlines():
+            name, value, at = line.split(" ")
+            if name == METRIC:
+                points[int(at)] = int(value)
+    assert {at: number for at, number in points.items() if number} == world.expected()

@@ -13,7 +13,7 @@ import sys
 import time
 
 from . import archives, buckets, carbon, config, oldlogs, rulebook, ruleinput, values
-from .count import account
+from .accounts import account
 from .errors import Fault
 from .lines import split
 from .output import as_json, write_stdout

@@ -6,10 +6,10 @@ in one write, take the next state into use. A run that is cut off anywhere is re
 
 from __future__ import annotations
 
-import os
 import time
 
 from . import buckets, config, diag, output, rulebook, runtime
+from .accounts import Accounts
 from .errors import Busy, Fault
 from .history import History, catalog_id
 from .output import write_stdout
@@ -30,6 +30,7 @@ VERB = "count"
 SECOND_TIME = 600  # seconds after which a finished interval is sent for the last time
 LAST_HOUR = 3600
 MAX_POINTS = 4000  # a run finishes no more points than this, for Telegraf's buffers
+ACCOUNTS_PART = 5  # part of the run's budget that user databases may take to answer
 LEAST = 3  # intervals that a run may finish whatever they hold, so that a backlog shrinks
 DAY = 86_400
 LEAP = DAY  # seconds between two runs; after more, or less than none, the clock may be wrong
@@ -78,6 +79,9 @@ class Run:
         """Lock and load; whether the state was there. Raises Fault."""
         self.store.lock()
         self.state, which = self.store.load()
+        self.accounts = Accounts(
+            self.state.setdefault("accounts", {}), int(self.now), self.settings.run_budget / ACCOUNTS_PART
+        )
         self.history = History(self.settings.state_dir, self.state.setdefault("points", {}))
         if which == PREVIOUS:
             self.notes.append(
@@ -114,6 +118,7 @@ class Run:
         self.notes.append(
             f"the interval is {new} s from {state['closed']} (Unix time) on, {state['interval']} s before"
         )
+        state.setdefault("intervals", []).append([state["closed"], state["interval"]])
         state.update({"open": still_open, "interval": new, "interval_since": state["closed"]})
 
     def _unleap(self) -> None:
@@ -133,6 +138,12 @@ class Run:
         state["sent"] = max(state["closed"], state.get("sent", 0))
         state["first"] = min(state["first"], present + interval)
         state["closed"] = max(present - LAST_HOUR // interval * interval, state["first"])
+        if state.get("interval_since", 0) > state["closed"]:
+            # What is open is of the present interval.
+            state["interval_since"] = state["closed"]
+            state["intervals"] = [
+                [min(until, state["closed"]), seconds] for until, seconds in state.get("intervals", ())
+            ]
         moved: Bucket = {}
         for bucket in state["open"].values():
             buckets.merge(moved, bucket)
@@ -187,10 +198,11 @@ class Run:
             state["first"],
             state["closed"],
             timeline,
-            Families(state["families"], account),
+            Families(state["families"], self.accounts),
             self.clock,
             settings.line_max,
         )
+        tally.since, tally.intervals = state.get("interval_since", 0), state.get("intervals", [])
         budget = Budget(settings.run_budget)
         all_sources = runtime.sources(settings, settings.line_max, self.clock)
         horizon = self.now - settings.grace
@@ -235,6 +247,11 @@ class Run:
             for rule in self.watch.aside
         ]
         self._note_aside(timeline)
+        if self.accounts.unanswered:
+            self.faults.append(
+                f"the host's user databases (getent passwd) did not answer in time for {self.accounts.unanswered} "
+                "names; those that were no accounts before count as _invalid"
+            )
         self.self_metrics.update(lines=tally.lines, bytes=read_bytes, lag_bytes=lag)
         self.self_metrics.update(late_lines=tally.late_lines, future_lines=tally.future_lines)
         return tally, horizon
@@ -319,8 +336,7 @@ class Run:
             buckets.merge(late.setdefault(at, {}), bucket)
         points = 0
         for at in sorted(late):
-            # Points of another interval than the present one cannot be corrected.
-            can = self.settings.late == "correct" and state.get("interval_since", 0) <= at < state["closed"]
+            can = self.settings.late == "correct" and at < state["closed"]
             if can and points > MAX_POINTS:
                 state.setdefault("late", {})[str(at)] = late[at]
                 continue
@@ -395,7 +411,9 @@ class Run:
         steady = self._is_steady()
         if steady:
             rulebook.forget(state, oldest)
-            Families(state["families"], account).free(int(self.now) - IDLE_NAME_DAYS * DAY)
+            if "intervals" in state:
+                state["intervals"] = [one for one in state["intervals"] if one[0] > oldest]
+            Families(state["families"], self.accounts).free(int(self.now) - IDLE_NAME_DAYS * DAY)
         before = state.get("self", "")
         state["seq"] += 1
         state["lost"] = state.get("lost", 0) + self.lost
@@ -404,6 +422,7 @@ class Run:
         if state.get("aside"):
             state["aside"] = {metric: one for metric, one in state["aside"].items() if one[0] >= oldest}
         state["ran"] = int(self.now)
+        self.accounts.forget()
         self._measure()
         prepared = False
         try:
@@ -470,24 +489,6 @@ def _belongs(path: str, cursor: dict[str, Any], source: str) -> bool:
 def _is_read(tally: Tally, path: str) -> bool:
     """Whether an operator's rule reads the source; others hold back no interval."""
     return any(not tally.view(rules, path).empty for _, rules in tally.timeline.sets)
-
-
-_accounts: dict[bytes, bool] = {}
-
-
-def account(name: bytes) -> bool:
-    """Whether an account of this name exists on the host (in any of its user databases)."""
-    known = _accounts.get(name)
-    if known is None:
-        import pwd  # noqa: PLC0415 - needed by rules with `only: accounts` alone
-
-        try:
-            pwd.getpwnam(os.fsdecode(name))
-            known = True
-        except (KeyError, ValueError):
-            known = False
-        _accounts[name] = known
-    return known
 
 
 def init(path: str) -> int:

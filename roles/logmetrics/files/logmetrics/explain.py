@@ -13,7 +13,7 @@ import sys
 import time
 
 from . import config, nearmiss, oldlogs, ruleinput, values
-from .count import account
+from .accounts import account
 from .errors import Fault
 from .lines import split
 from .rules import BUILT_IN, RuleSet, View, hits, repeated

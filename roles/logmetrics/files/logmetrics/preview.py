@@ -10,8 +10,8 @@ import sys
 import time
 
 from . import config, leanjson, oldlogs, ruleinput
+from .accounts import account
 from .comparing import BOTH, HOUR, NEW, OLD, SAMPLED_WHOLE, STRIDE, Comparison
-from .count import account
 from .errors import Fault
 from .masking import Mask
 from .replay import moment

@@ -132,6 +132,8 @@ COUNT = {
     "again?": ["of", _second],
     "dropped?": ["of", _copy],
     "aside?": {_any: ["is", _second, str]},
+    "accounts?": {_any: _second},
+    "intervals?": ["of", ["is", _second, _interval]],
     "late_lines?": _whole,
     "rules_file?": ["of", int],
     "self?": _lines,

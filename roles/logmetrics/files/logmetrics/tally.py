@@ -110,11 +110,21 @@ class Tally:
         self.passed: dict[str, int] = {}  # source: newest stamp seen, seconds (never one from the future)
         self.carried: dict[str, int] = {}  # source: ns of the last stamp, for lines without one
         self.carry_from = first * SECOND  # ns; an older stamp (a number that looks like one) is not carried
+        self.since = 0  # Unix time from which on the interval is this one
+        self.intervals: list[list[int]] = []  # [until, seconds] of those before it, oldest first
         self.watch = Watch()
         self._aside = 0  # rules set aside that are known of here
         self._sorters: dict[str, Sorter | None] = {}
         self._programs: dict[tuple[int, str, bytes, int], Program] = {}
         self._views: dict[tuple[int, str], View] = {}
+
+    def slot(self, second: int) -> int:
+        """The start of the interval in which a Unix time lies."""
+        if second < self.since:
+            for until, interval in self.intervals:
+                if second < until:
+                    return second // interval * interval
+        return second // self.interval * self.interval
 
     def view(self, rules: RuleSet, source: str) -> View:
         """The source's rules, looked up once a run."""
@@ -194,8 +204,12 @@ class Tally:
             slot = slots.get(stamp)
             if slot is None:
                 found = split(stamp, now)[0]
-                ahead = found is None or found[0] // unit * unit + unit > int(now) + AHEAD
-                slot = slots[stamp] = -1 if found is None or ahead else found[0] // self.interval * self.interval
+                unfit = (
+                    found is None
+                    or found[0] // unit * unit + unit > int(now) + AHEAD
+                    or found[0] // unit * unit < self.since
+                )
+                slot = slots[stamp] = -1 if found is None or unfit else found[0] // self.interval * self.interval
             return slot
 
         rules = self.timeline.sets[-1][1]
@@ -279,7 +293,7 @@ class Tally:
         self.passed[source] = passed
 
     def _count(self, source: str, when: int, ahead: bool, program: bytes | None, message: bytes) -> None:
-        slot = when // SECOND // self.interval * self.interval
+        slot = self.slot(when // SECOND)
         rules = self.view(self.timeline.at(slot), source).rules_for(program)
         if not rules:
             return

@@ -11,7 +11,7 @@ import signal
 import threading
 from pathlib import Path
 
-from ansible.plugins.callback import CallbackBase  # type: ignore[import-not-found]  # it has no types
+from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]
 
 DOCUMENTATION = """
     name: kill_at

@@ -6,7 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Optional
 
-NEW = ".logmetrics-new"  # what a cut-off write leaves behind; the next write of the same path replaces it
+NEW = ".logmetrics-new"
+
+
+def beside(path: Path) -> Path:
+    """Where a path's next content is written; a cut-off write leaves it behind."""
+    return path.with_name(f".{path.name}{NEW}")
 
 
 def sync_folder(folder: Path) -> None:
@@ -18,9 +23,9 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write(path: Path, data: bytes, mode: int = 0o600, uid: int = 0, gid: int = 0) -> None:
-    """Put a file in place by rename(2), with its owner and mode; a reader sees the old one or the new one."""
-    new = path.with_name(f".{path.name}{NEW}")
+def write(path: Path, data: bytes, mode: int = 0o600, uid: int = -1, gid: int = -1) -> None:
+    """Put a file in place by rename(2), with its owner (-1: this process's) and mode; a reader sees old or new."""
+    new = beside(path)
     clear(new)
     handle = os.open(str(new), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
@@ -37,7 +42,7 @@ def write(path: Path, data: bytes, mode: int = 0o600, uid: int = 0, gid: int = 0
 
 def link(path: Path, target: str) -> None:
     """Make a symbolic link, or point it elsewhere, by rename(2)."""
-    new = path.with_name(f".{path.name}{NEW}")
+    new = beside(path)
     clear(new)
     new.symlink_to(target)
     if path.is_dir() and not path.is_symlink():

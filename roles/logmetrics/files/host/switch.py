@@ -31,6 +31,9 @@ def switch(store: Store, new: Point, others: List[Optional[str]]) -> List[str]:
     """
     manifest = store.manifest(new["release"])
     changed = []
+    for one in [new["release"], *others]:
+        for path in places(store.manifest(one)):
+            disk.clear(disk.beside(Path(path)))
     for item in manifest["files"]:
         changed += put_file(item, store.content(str(new["release"]), item["path"]))
     changed += switch_rules(store, new)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import json
+import os
 import random
 import sys
 import threading
@@ -179,7 +180,7 @@ echo '/srv/state.img /var/lib/logmetrics ext4 loop 0 0' >> /etc/fstab
 systemctl daemon-reload
 systemctl start var-lib-logmetrics.mount
 """
-FILL = "cat /dev/zero > /var/lib/logmetrics/filler 2>/dev/null; sync"
+FILL = "cat /dev/zero > /var/lib/logmetrics/filler 2>/dev/null || sync"
 UNIT = """
 mkdir -p /opt/chaos /var/lib/chaos
 cat > /etc/systemd/system/chaos-writer.service <<EOF
@@ -708,6 +709,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("ANSIBLE_CONFIG", str(demo.TOP / "ansible.cfg"))
     try:
         sys.exit(main())
     except FleetError as problem:

@@ -145,7 +145,25 @@ journalctl --rotate
 cd /var/log/journal; mkdir -p proof-kept
 for file in */*@*.journal; do case $file in proof-kept/*) ;; *) ln -f "$file" proof-kept/;; esac; done
 """
-VACUUM = KEEP_JOURNAL + "journalctl --quiet --vacuum-time=240s"
+# Vacuums all that both cursors have passed: journald's names bear the time of the first entry in a file, and a vacuum
+# goes by that.
+VACUUM = (
+    KEEP_JOURNAL
+    + r"""
+age=$(python3 - <<'EOF'
+import json, re, subprocess, time
+from pathlib import Path
+status = json.loads(subprocess.check_output(["/etc/telegraf/parse_loki_metrics.py", "status", "--json"]))
+cursors = [status[verb]["sources"][0]["cursor"] for verb in ("count", "ship")]
+read = min(int(re.search(";t=([0-9a-f]+)", cursor)[1], 16) for cursor in cursors)
+names = [path.name for path in Path("/var/log/journal").glob("[0-9a-f]*/system@*.journal")]
+heads = [int(name[-24:-8], 16) for name in names]
+print(int(time.time() * 1e6) - max([head for head in heads if head <= read], default=0))
+EOF
+)
+journalctl --quiet --vacuum-time="${age}us"
+"""
+)
 # As at a boot: without this flag journald writes to /run until it is told that /var is there.
 TO_RUN = "rm /run/systemd/journal/flushed; systemctl restart systemd-journald"
 TO_VAR = "journalctl --flush"

@@ -511,3 +511,46 @@ def test_late_lines_of_before_a_change_of_the_interval_correct_their_own(tmp_pat
             if name == METRIC:
                 points[int(at)] = int(value)
     assert {at: number for at, number in points.items() if number} == world.expected()
+
+
+@pytest.mark.parametrize("order", [("other.log", "app.log"), ("app.log", "other.log"), ("*.log",)])
+def test_the_inode_of_another_logs_old_file_is_used_again(tmp_path: Path, order: tuple[str, ...]) -> None:
+    """As logrotate does it to auth.log and syslog: one's old file is compressed, the other's new one gets its inode."""
+    world = World(tmp_path / "w")
+    sources(world, *order)
+    other, old = world.logs / "other.log", world.logs / "other.log.1"
+    other.touch()
+    world.touch(other)
+    counting(world)
+    world.write(20, to=other)
+    other.rename(old)
+    other.touch()
+    world.touch(other)
+    world.advance(60)
+    world.run()
+    world.write(5)
+    world.write(5, to=other)
+    for path in (world.path, other):  # both are rotated and compressed, and each gets an inode of the other's
+        pack(path, world.logs / f"{path.name}.2.gz")
+    pack(old, world.logs / "other.log.3.gz")
+    world.path.rename(world.logs / "inode")
+    old.rename(world.path)
+    (world.logs / "inode").rename(other)
+    for path in (world.path, other):
+        os.truncate(path, 0)
+        world.touch(path)
+    lines(world, 2)
+    world.rotate()  # before a run has seen that it is another's
+    world.write(5)
+    lines(world, 2)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+    assert not any("is read as" in fault for fault in world.faults)
+
+
+def pack(path: Path, target: Path) -> None:
+    """What gzip makes of a file, with its time."""
+    target.write_bytes(gzip.compress(path.read_bytes()))
+    stat = path.stat()
+    os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))

@@ -130,19 +130,23 @@ class FileSource(Source):
         return sorted(path for path in live if self._claim(path))
 
     def _claim(self, path: str) -> bool:
-        keys: list[object] = [path]
+        me = (self.name, path)
+        other = self.claims.get(path, me)
         try:
             stat = os.stat(path)
         except OSError:
-            pass  # a name alone
+            inode = None  # a name alone
         else:
-            keys.append((stat.st_dev, stat.st_ino))
-        me = (self.name, path)
-        for key in keys:
-            if self.claims.get(key, me) != me:
-                self._twins[path] = self.claims[key]
-                return False
-        self.claims.update((key, me) for key in keys)
+            inode = stat.st_dev, stat.st_ino
+            claimed = self.claims.get(inode, me)
+            if claimed != me and _has_inode(claimed[1], inode):
+                other = claimed
+        if other != me:
+            self._twins[path] = other
+            return False
+        self.claims[path] = me
+        if inode is not None:
+            self.claims[inode] = me
         return True
 
     def _leave_twins(self, cursor: dict[str, Any], report: Report) -> None:
@@ -208,6 +212,9 @@ class FileSource(Source):
                 continue  # another name, or a rotated one, of a file that is already read
             place = places.setdefault(path, {"live": None, "old": [], "looked": cursor.get("looked", 0)})
             _Follower(path, place, known, self.line_max, self.clock, sink, budget, report).run(fresh)
+            held = {(saved["dev"], saved["ino"]) for saved in [place["live"] or {"dev": 0, "ino": 0}, *place["old"]]}
+            for inode in [inode for inode, of in known.items() if of == path and inode not in held]:
+                del known[inode]  # it may be used again, for another log
             if self._is_glob and path not in found and not place["live"] and not place["old"]:
                 del places[path]
         for inode, path in known.items():
@@ -395,7 +402,9 @@ class _Follower:
         found = 0
         tracks = [*not_these, *self.old, *([self.live] if self.live else [])]
         for path, stat in siblings(self.path, self.olddirs):
-            if self.known.get((stat.st_dev, stat.st_ino), self.path) != self.path or stat.st_mtime_ns < since:
+            inode = stat.st_dev, stat.st_ino
+            other = self.known.get(inode, self.path)
+            if stat.st_mtime_ns < since or (other != self.path and _has_inode(other, inode)):
                 continue
             try:
                 reader = open_reader(path, self.budget)
@@ -749,6 +758,16 @@ def _already_rotated(path: str) -> list[dict[str, Any]]:
         finally:
             reader.close()
     return found
+
+
+def _has_inode(path: str, inode: tuple[int, int]) -> bool:
+    """Whether a log, or a file that its rotation left, is this file now: the inode of a deleted one is used again."""
+    try:
+        stats = [os.stat(path)]
+    except OSError:
+        stats = []
+    stats += [stat for _, stat in siblings(path)]
+    return any((stat.st_dev, stat.st_ino) == inode for stat in stats)
 
 
 def _known_inode(path: str, known: Known) -> bool:

@@ -31,7 +31,7 @@ begun = time.monotonic()
 for number in range(LINES):
     time.sleep(max(0.0, begun + SECONDS * number / LINES - time.monotonic()))
     stamp = time.strftime("%b %e %H:%M:%S")
-    log.send("<{}>{} {}".format(AUTH, stamp, TEXT.format(number)).encode())
+    log.send(f"<{AUTH}>{stamp} {TEXT.format(number)}".encode())
     while steps and number >= steps[0][0] * LINES:
         subprocess.run(["sh", "-c", *steps.pop(0)[1]], check=True, stdout=subprocess.DEVNULL)
 print(LINES)

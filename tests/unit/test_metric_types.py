@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logmetrics import buckets, leanjson, sketch, values
-from logmetrics.rules import RuleSet, repeated
+from logmetrics.rules import Rule, RuleSet, repeated
 from logmetrics.tally import Families, Tally, Timeline
 
 NOW = 1_795_452_000
@@ -278,3 +279,22 @@ def test_a_probe_is_seen_at_once_and_counts_nowhere() -> None:
     found.add_lines("x", b"2026-11-23T16:39:30Z h other: probe=5\n")
     assert found.probes == [123456]
     assert found.open == {}
+
+
+def test_a_family_of_many_names_costs_no_more_a_line_than_one_of_few() -> None:
+    """Counted, not timed: how often the admitted names are gone through."""
+
+    class Names(dict[str, int]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[str]:
+            Names.looks += 1
+            return super().__iter__()
+
+    rule = Rule({"metric": "logs.x.{who}", "match": r"^by (?P<who>\w+)", "max_series": 5000}, 9)
+    names = Names()
+    families = Families({rule.metric: names}, lambda _: True)
+    for number in range(6000):
+        families.series(rule, rule.pattern.search(b"by n%d" % number), SLOT)
+    assert len(names) == 5001  # and _other
+    assert Names.looks <= 1

@@ -50,6 +50,7 @@ def collect(settings: config.Config, now: float, intervals: int = 0, costs: bool
         {"metric": metric, "at": at, "line": line} for metric, (at, line) in sorted(count.get("aside", {}).items())
     ]
     found["rules"] = {rule.metric: count["matched"].get(rule.metric) for rule in rules.rules if rule.type != "probe"}
+    found["families"] = {metric: len(names) for metric, names in count["families"].items()}
     if intervals:
         found["intervals"] = _intervals(count, settings.state_dir, intervals)
     if costs:

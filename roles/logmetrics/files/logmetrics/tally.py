@@ -49,6 +49,7 @@ class Families:
     def __init__(self, saved: dict[str, dict[str, int]], account: Callable[[bytes], bool]) -> None:
         self.saved = saved
         self._account = account
+        self._own: dict[str, int] = {}  # names that count against max_series, so far as that was asked
 
     def series(self, rule: Rule, found: Any, slot: int) -> str:
         """The series that a match of a family's rule counts for."""
@@ -59,9 +60,15 @@ class Families:
         else:
             name = _fill(rule, [values.escape(one) for one in raw])
             others = _fill(rule, [OTHER] * len(raw))
-            own = sum(1 for one in admitted if one != others and INVALID not in one.split("."))
-            if name not in admitted and own >= rule.max_series:
-                name = others
+            if name not in admitted and name != others:
+                own = self._own.get(rule.metric)
+                if own is None:
+                    own = sum(1 for one in admitted if one != others and INVALID not in one.split("."))
+                if own >= rule.max_series:
+                    name = others
+                elif INVALID not in name.split("."):
+                    own += 1
+                self._own[rule.metric] = own
         admitted[name] = max(slot, admitted.get(name, slot))
         return name
 

@@ -88,7 +88,8 @@ class CallbackModule(CallbackBase):
         self.play = play
         manager = play.get_variable_manager()
         hosts = [host.name for host in manager._inventory.get_hosts(play.hosts, order=play.order)]
-        self.report.batch(play.get_name(), [name for name in hosts if name != "localhost"])
+        if play.hosts != ["localhost"]:  # the controller's own part
+            self.report.batch(play.get_name(), hosts, bool(play.serial))
         self.write()
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
@@ -106,7 +107,7 @@ class CallbackModule(CallbackBase):
 
     def ended(self, result: Any, ran: bool) -> None:
         """Any end but a failure."""
-        if self.report is None or result._host.name == "localhost":
+        if self.report is None:
             return
         told = self.report.ended(result._host.name, result._task._uuid, result._result, ran)
         if told or time.monotonic() > self.written + PAUSE:

@@ -29,9 +29,11 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("fleet", metavar="FLEET", help=" or ".join(FLEETS))
         return sub
 
-    verb("up", "start a fleet, or what of it is not running").add_argument(
+    up = verb("up", "start a fleet, or what of it is not running")
+    up.add_argument(
         "--no-mirror", action="store_true", help="neither build artifacts nor start the host that serves them"
     )
+    up.add_argument("--hosts", type=int, metavar="N", help="its first N hosts alone (and its mirror)")
     verb("down", "remove a fleet: its hosts, its network, and with the last one all that was changed on this machine")
     verb("status", "show a fleet's hosts")
     execute = verb("exec", "run a command on a host, as root")
@@ -94,7 +96,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         match options.verb:
             case "up":
-                hosts.up(named(options.fleet), mirror=not options.no_mirror)
+                fleet = named(options.fleet)
+                hosts.up(fleet.first(options.hosts) if options.hosts else fleet, mirror=not options.no_mirror)
             case "down":
                 hosts.down(named(options.fleet))
             case "status":

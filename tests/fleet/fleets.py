@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet import namespace
@@ -13,6 +13,7 @@ from fleet.recipes import RECIPES, Recipe
 
 MIRROR = "mirror"  # the overlay of the host that serves artifacts; their directory is mounted at /srv/mirror
 MIRROR_PORT = 8080
+SCALE_MOST = 50
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,14 @@ class Fleet:
             if host.overlay == MIRROR:
                 return f"http://{host.address}:{MIRROR_PORT}"
         raise FleetError(f"fleet {self.name} has no mirror host")
+
+    def first(self, count: int) -> Fleet:
+        """The same fleet with its first `count` hosts and its mirror alone; FleetError where it has not so many."""
+        plain = [host for host in self.hosts if host.overlay != MIRROR]
+        if not 0 < count <= len(plain):
+            raise FleetError(f"fleet {self.name} has {len(plain)} hosts, not {count}")
+        wanted = {host.name for host in plain[:count]}
+        return replace(self, hosts=tuple(host for host in self.hosts if host.overlay == MIRROR or host.name in wanted))
 
     def host(self, name: str) -> Host:
         """The host of this name; FleetError naming those there are."""
@@ -127,6 +136,13 @@ FLEETS = {
             ("three", "bookworm-journal", 13, ""),
             ("mirror", "bookworm-journal", 81, MIRROR),
             old=True,
+        ),
+        # For what takes many hosts; how many of them, the command line says (`fleet up scale --hosts 20`).
+        _fleet(
+            "scale",
+            "10.213.76.0/24",
+            *((f"h{number:02}", "bookworm", 10 + number, "") for number in range(1, SCALE_MOST + 1)),
+            ("mirror", "bookworm-journal", 81, MIRROR),
         ),
     )
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fleet import artifacts, images, keys, namespace, network, packages
 from fleet.cache import key_of, lock
-from fleet.fleets import MIRROR, Fleet, Host
+from fleet.fleets import MIRROR, Fleet, Host, named
 from fleet.podman import command, podman, query
 from fleet.progress import FleetError, reason_in, run, say
 from fleet.recipes import ROOTFS
@@ -120,7 +120,7 @@ def seed(fleet: Fleet, host: Host) -> bytes:
         folder = tarfile.TarInfo("root/.ssh")
         folder.type, folder.mode, folder.mtime = tarfile.DIRTYPE, 0o700, SEED_TIME
         archive.addfile(folder)
-        add("etc/hosts", 0o644, etc_hosts(fleet).encode())
+        add("etc/hosts", 0o644, etc_hosts(named(fleet.name)).encode())
         add("root/.ssh/authorized_keys", 0o600, keys.public(keys.login_key(fleet)).encode())
         add("etc/ssh/ssh_host_ed25519_key", 0o600, private.read_bytes())
         add("etc/ssh/ssh_host_ed25519_key.pub", 0o644, keys.public(private).encode())

@@ -37,7 +37,7 @@ def example() -> str:
     }
     changed = ["file /etc/loki/loki-config.yaml", "restart loki.service: /etc/loki/loki-config.yaml changes"]
     for batch in (["web01"], ["web02", "web07", "web08"]):
-        report.batch("Activate", batch)
+        report.batch("Activate", batch, serial=True)
         for name in batch:
             report.started(name, "activate")
         now[0] += 31

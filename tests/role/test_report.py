@@ -164,6 +164,38 @@ def test_the_gates_lines_stand_in_it_and_its_hosts_are_not_ready() -> None:
     assert "Nothing was changed" in page.html(found)
 
 
+def test_what_the_gates_and_the_confirmation_say_is_what_counts() -> None:
+    """As tasks/batch.yml goes: the verb's own answer, then the fact that the gate and the confirmation leave."""
+    made = model.Report("site.yml", check=False)
+    made.batch("Activate", ["a", "b", "c", "d", "e"], serial=True)
+    went = {"outcome": "activated", "from": {"release": "r1"}, "to": {"release": "r2"}, "changed": ["file /x"]}
+    for name, fact in (
+        ("a", {**went, "outcome": "confirmed"}),
+        ("b", {**went, "outcome": "rolled_back", "problem": "it worked, but the rollout was stopped"}),
+        ("c", {"outcome": "staged", "problem": ""}),
+        ("d", {"outcome": "unreachable", "problem": "unreachable while it was to confirm"}),
+        ("e", {**went, "outcome": "not well", "problem": "9 rules ran out of their time budget"}),
+    ):
+        if name != "c":
+            made.ended(name, "1", {"stdout": json.dumps(went), "changed": True})
+        made.ended(name, "2", {"stdout": json.dumps({"outcome": "confirmed", "problem": "", "pruned": []})})
+        made.ended(name, "3", {"ansible_facts": {"__logmetrics_outcome": fact}})
+    made.ended("localhost", "4", {"ansible_facts": {"__logmetrics_report_notes": [{"title": "t", "rows": []}]}})
+    made.finish(model.FINISHED)
+    found = made.document()
+    assert states(found) == {
+        "e": "failed",
+        "b": "rolled_back",
+        "d": "unreachable",
+        "c": "untouched",
+        "a": "changed",
+    }
+    assert found["hosts"]["a"]["changes"] == ["file /x"]
+    assert found["hosts"]["a"]["to"] == {"release": "r2", "rules": ""}
+    assert found["notes"] == [{"title": "t", "rows": []}]
+    assert {host["batch"] for host in found["hosts"].values()} == {1}
+
+
 def test_an_old_release_that_does_not_work_either_is_a_failure_and_told() -> None:
     made = model.Report("site.yml", check=False)
     made.batch("Activate", ["a"])

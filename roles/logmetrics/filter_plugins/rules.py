@@ -97,7 +97,8 @@ def group_note(group: str, found: dict[str, Any]) -> dict[str, Any]:
             row = sums.setdefault(metric["metric"], [metric["rule"], 0, 0, {}])
             row[1] += metric["old"] or 0
             row[2] += metric["new"] or 0
-            row[3].setdefault(WORDS[metric["verdict"]], []).append(host)
+            empty = metric["rule"] == "added" and metric["verdict"] == "same"
+            row[3].setdefault("new, counts nothing" if empty else WORDS[metric["verdict"]], []).append(host)
     rows = [
         [metric, rule, plain(old), plain(new), verdicts(words, len(found))]
         for metric, (rule, old, new, words) in sorted(sums.items())

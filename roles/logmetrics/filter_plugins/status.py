@@ -15,9 +15,9 @@ def document(answers: dict[str, Any], at: float) -> dict[str, Any]:
     """The fleet's status as plain data. `answers`: host -> its answer to `health`, or what stood in the way."""
     hosts = {host: of_host(said) for host, said in sorted(answers.items())}
     there = [one for one in hosts.values() if one["parser"]]
-    matched: dict[str, bool] = {}
+    matched: dict[str, bool] = {}  # of the operator's rules
     for one in there:
-        for metric, last in one["parser"].get("rules", {}).items():
+        for metric, last in own(one["parser"].get("rules", {})).items():
             matched[metric] = matched.get(metric, False) or last is not None
     shares: dict[str, list[float]] = {}
     for one in there:
@@ -41,6 +41,11 @@ def document(answers: dict[str, Any], at: float) -> dict[str, Any]:
             {"host": host, **rule} for host, one in hosts.items() for rule in (one["parser"] or {}).get("aside", [])
         ],
     }
+
+
+def own(rules: dict[str, Any]) -> dict[str, Any]:
+    """The operator's rules among all."""
+    return {metric: last for metric, last in rules.items() if not metric.startswith("logs.parser.")}
 
 
 def of_host(said: dict[str, Any] | None) -> dict[str, Any]:

@@ -4,13 +4,18 @@
 |---|---|---|
 | stage | id, manifest, contents, rules {hash, content} | puts a release into its folder, tries its configs |
 | activate | release, rules, minutes, run, who | switches to it, proves it, else goes back |
-| rules-activate | hash, content, minutes, run, who | the same for a rule set alone; no service restarts |
-| confirm | release, rules, keep, budget_mb | keeps what was activated, drops what is too old |
+| rules-activate | hash, content, minutes, run, who, lease | the same for a rule set alone; no service restarts |
+| confirm | release, rules, keep, budget_mb, lease | keeps what was activated, drops what is too old |
 | rollback | what (release, rules), minutes, run, who | goes back by what is on the host, proves it |
 | soak | metrics, interval, intervals, limits, units | watches the self-metrics for some intervals |
 | return, repair | | called by systemd: not confirmed in time; cut off by a reboot |
 | remove | | puts back what was there before the role |
 | status | | prints the state |
+| health | intervals, costs | the state, drift, and what the parser says of itself |
+| rules-preview | content, hours, max_bytes, max_seconds | what these rules would count on this host's own logs |
+| rules-soak | document, interval, intervals, limits | watches a canary whose rules were changed |
+
+With a `lease` (lease.py) rules-activate takes the host for its run; confirm and rollback give it back.
 
 Prints one JSON object. 0 done, 1 not done (`problem` says why), 2 wrong use.
 """
@@ -25,7 +30,7 @@ from typing import Any, Callable, Dict
 if not __package__:  # started by its folder's path; isolated mode looks nowhere else
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from host import activate, removal, soak, stage
+from host import activate, health, lease, removal, rules_preview, rules_soak, soak, stage
 from host.store import Fault, Store
 
 Wish = Dict[str, Any]
@@ -38,6 +43,9 @@ def do_activate(store: Store, wish: Wish) -> Wish:
 
 def do_rules(store: Store, wish: Wish) -> Wish:
     """See the table."""
+    holder = lease.settle({**wish["lease"], "verb": "take"}) if wish.get("lease") else None
+    if holder:
+        raise Fault(f"{holder['who']} has begun to roll out here meanwhile (run {holder['run']})")
     total = stage.put_rules(store, wish)
     state = store.load()
     if state["rules"] == total and not state["pending"]:
@@ -71,8 +79,11 @@ VERBS: Dict[str, Callable[[Store, Wish], Wish]] = {
     "remove": lambda store, _: removal.remove(store),
     "soak": lambda _, wish: soak.soak(wish, wish.get("before")),
     "status": lambda store, _: store.load(),
+    "health": health.health,
+    "rules-preview": rules_preview.preview,
+    "rules-soak": rules_soak.soak,
 }
-FREE = ("soak", "status")  # they only look, so they wait for nobody
+FREE = ("soak", "status", "health", "rules-preview", "rules-soak")  # they only look, so they wait for nobody
 WITHOUT_JSON = ("return", "repair", "remove", "status")
 
 
@@ -95,6 +106,8 @@ def main(arguments: "list[str]") -> int:
         else:
             with store.lock():
                 result = VERBS[verb](store, wish)
+        if verb in ("confirm", "rollback") and wish.get("lease"):
+            lease.settle({**wish["lease"], "verb": "give"})
     except (Fault, OSError) as fault:
         result = {"outcome": "failed", "problem": str(fault), "journal": "", "changed": []}
     sys.stdout.write(json.dumps(result) + "\n")

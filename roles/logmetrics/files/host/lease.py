@@ -49,14 +49,17 @@ def give(wish: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     return None
 
 
-def main(argument: str) -> int:
-    """See the module; always ends with 0."""
-    wish = json.loads(argument)
-    os.umask(0o022)
+def settle(wish: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """Take or give, one at a time on this host; the lease that stands against it."""
     with Path("/run/logmetrics-rollout.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        holder = take(wish) if wish["verb"] == "take" else give(wish)
-    sys.stdout.write(json.dumps({"holder": holder}))
+        return take(wish) if wish["verb"] == "take" else give(wish)
+
+
+def main(argument: str) -> int:
+    """See the module; always ends with 0."""
+    os.umask(0o022)
+    sys.stdout.write(json.dumps({"holder": settle(json.loads(argument))}))
     return 0
 
 

@@ -22,6 +22,17 @@ STATES = (
     "unchanged",
 )
 BAD = STATES[:5]
+# What a host's verbs and the gates say became of it (docs/rollout.md); `activated` and `confirmed` are changes.
+ENDS = {
+    "failed": "failed",
+    "not well": "failed",
+    "rolled_back": "rolled_back",
+    "returned": "rolled_back",
+    "unreachable": "unreachable",
+    "staged": "untouched",
+    "unchanged": "unchanged",
+}
+VERBS_ENDS = ("activated", "rolled_back", "failed", "unchanged")  # answers of verbs that change something
 RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
 JOURNAL_LINES = 25
 PROBLEM_LETTERS = 2000
@@ -31,6 +42,7 @@ class Host:
     """What is known of one host so far."""
 
     def __init__(self) -> None:
+        self.member = False  # of a play of the rollout; what else ran on the controller is no host's
         self.batch = 0
         self.seconds = 0.0
         self.tasks = 0
@@ -50,11 +62,11 @@ class Host:
 
     def state(self, check: bool, running: bool) -> str:
         """One of STATES."""
+        if self.outcome in ENDS:
+            return ENDS[self.outcome]
         if self.unreachable:
             return "unreachable"
-        if self.outcome in ("rolled_back", "returned"):
-            return "rolled_back"
-        if self.outcome == "failed" or (self.problem and self.touched):
+        if self.problem and self.touched:
             return "failed"
         if self.faults or self.problem:
             return "not_ready"
@@ -76,7 +88,7 @@ class Host:
             "changes": self.changes or self.plan,
             "problem": self.problem or "; ".join(self.faults),
             "task": self.task,
-            "went_back": self.outcome in ("rolled_back", "returned"),
+            "went_back": ENDS.get(self.outcome) == "rolled_back",
             "old_release_problem": self.old,
             "journal": self.journal,
         }
@@ -110,15 +122,16 @@ class Report:
 
     # Events.
 
-    def batch(self, play: str, hosts: list[str]) -> None:
-        """A play begins on these hosts, or its next batch does."""
+    def batch(self, play: str, hosts: list[str], serial: bool = False) -> None:
+        """A play begins on these hosts; with `serial` they are its next batch."""
         self.play = play
-        number = self._batches_of[play] = self._batches_of.get(play, 0) + 1
         for name in hosts:
-            host = self.hosts.setdefault(name, Host())
-            if number > 1 or len(hosts) < len(self.hosts):
-                host.batch = number
-        self.batches = max(self.batches, number)
+            self.hosts.setdefault(name, Host()).member = True
+        if serial and hosts:
+            number = self._batches_of[play] = self._batches_of.get(play, 0) + 1
+            for name in hosts:
+                self.hosts[name].batch = number
+            self.batches = max(self.batches, number)
 
     def started(self, host: str, task: str) -> None:
         """A task begins on a host."""
@@ -170,21 +183,35 @@ class Report:
     def _read(self, it: Host, result: dict[str, Any]) -> None:
         facts = result.get("ansible_facts")
         if isinstance(facts, dict):
-            plan = facts.get("__logmetrics_plan")
-            if isinstance(plan, dict):
-                it.due = bool(plan.get("due"))
-                it.plan = [self.clean(str(line)) for line in plan.get("lines", [])]
-            if isinstance(facts.get("__logmetrics_faults"), list):
-                it.faults = [self.clean(str(line)) for line in facts["__logmetrics_faults"]]
+            self._read_facts(it, facts)
         answer = answer_in(result)
-        if not answer:
-            return
-        if "outcome" in answer:
-            it.outcome = str(answer["outcome"])
-            it.touched = True
-            it.changes = [self.clean(str(line)) for line in answer.get("changed", [])]
-            it.old = self.clean(str(answer.get("old") or ""))
-            it.begun, it.wanted = point(answer.get("from")), point(answer.get("to"))
+        if answer.get("outcome") in VERBS_ENDS or (answer.get("problem") and "outcome" not in answer):
+            self._read_outcome(it, answer)
+
+    def _read_facts(self, it: Host, facts: dict[str, Any]) -> None:
+        plan = facts.get("__logmetrics_plan")
+        if isinstance(plan, dict):
+            it.due = bool(plan.get("due"))
+            it.plan = [self.clean(str(line)) for line in plan.get("lines", [])]
+            if it.due:
+                it.begun, it.wanted = point(plan.get("from")), point(plan)
+        if isinstance(facts.get("__logmetrics_faults"), list):
+            it.faults = [self.clean(str(line)) for line in facts["__logmetrics_faults"]]
+        if isinstance(facts.get("__logmetrics_outcome"), dict):
+            self._read_outcome(it, facts["__logmetrics_outcome"])
+        if facts.get("__logmetrics_refused"):
+            self.stopped(facts["__logmetrics_refused"])
+        if facts.get("__logmetrics_report_notes"):
+            self.sections["notes"] = facts["__logmetrics_report_notes"]
+
+    def _read_outcome(self, it: Host, answer: dict[str, Any]) -> None:
+        it.outcome = str(answer.get("outcome", it.outcome))
+        it.touched = it.touched or it.outcome not in ("", "staged", "unchanged", "unreachable")
+        if answer.get("changed"):
+            it.changes = [self.clean(str(line)) for line in answer["changed"]]
+        it.old = self.clean(str(answer.get("old") or it.old))
+        if point(answer.get("to")):
+            it.begun, it.wanted = point(answer.get("from")), point(answer["to"])
         if answer.get("problem"):
             it.problem = self.clean(str(answer["problem"]))[:PROBLEM_LETTERS]
             lines = self.clean(str(answer.get("journal") or "")).splitlines()
@@ -195,7 +222,7 @@ class Report:
     def document(self) -> dict[str, Any]:
         """The report as plain data, hosts sorted by how badly they fared, then by name."""
         running = self.state == RUNNING
-        hosts = {name: host.document(self.check, running) for name, host in self.hosts.items()}
+        hosts = {name: host.document(self.check, running) for name, host in self.hosts.items() if host.member}
         order = sorted(hosts, key=lambda name: (STATES.index(hosts[name]["state"]), name))
         counts = {state: sum(1 for one in hosts.values() if one["state"] == state) for state in STATES}
         now = self.clock()

@@ -116,7 +116,7 @@ def test_a_run_that_is_cut_off_leaves_what_was_known(tmp_path: Path, by: signal.
             assert time.monotonic() < deadline
             time.sleep(0.1)
         running.send_signal(by)
-        running.wait(30)
+        running.wait(60)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-outages proof-hosts bench chaos fuzz artifacts lock pictures variables relock
+.PHONY: help demo demo-down test lint unit hosts proof-outages proof-hosts proof-backfill bench chaos fuzz artifacts lock pictures variables relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -29,6 +29,9 @@ proof-outages: ## Telegraf, Loki and carbon fail in turn under real events (25 m
 
 proof-hosts: ## real rsyslog, logrotate, journald under 1,000 lines/s, Telegraf killed twenty times (30 minutes; writes docs/proof/hosts.md)
 	@$(RUN) python3 -m fleet.hostchaos $(HOSTS)
+
+proof-backfill: ## history for new rules on a real host into a real carbon, twice (10 minutes; writes docs/proof/backfill.md)
+	@$(RUN) python3 -m fleet.backfilling
 
 bench: ## the parser beside mtail, promtail, Telegraf, ripgrep and others (an hour; writes docs/proof/bench.md); BENCH=--help
 	@$(RUN) python3 -m bench $(BENCH)

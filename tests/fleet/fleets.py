@@ -128,6 +128,14 @@ FLEETS = {
             ("bookworm-journal", "bookworm-journal", 22, ""),
             ("mirror", "bookworm-journal", 81, MIRROR),
         ),
+        # History into a real store (fleet/backfilling.py, tests/carbon).
+        _fleet(
+            "verbs",
+            "10.213.77.0/24",
+            ("deb12", "bookworm", 12, ""),
+            ("graphite", "graphite", 80, ""),
+            ("mirror", "bookworm-journal", 81, MIRROR),
+        ),
         _fleet(
             "rollout",
             "10.213.75.0/24",

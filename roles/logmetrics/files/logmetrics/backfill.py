@@ -12,7 +12,7 @@ import string
 import sys
 import time
 
-from . import archives, buckets, carbon, config, oldlogs, rulebook, ruleinput, values
+from . import archives, buckets, carbon, config, oldlogs, rulebook, ruleinput, runtime, values
 from .accounts import account
 from .errors import Fault
 from .lines import split
@@ -357,6 +357,7 @@ def run(args: argparse.Namespace) -> int:
     for metric in metrics:
         plan.archives(metric, interval)  # what is wrong with them is told before the logs are read
     since = moment(args.since, now) if args.since else 0
+    runtime.as_runs_do(settings, args.logs)
     show = oldlogs.Progress("backfill", args.progress)
     past = Past(rules, interval, *((settings.line_max, settings.rule_budget) if settings else ()))
     try:

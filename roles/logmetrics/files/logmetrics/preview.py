@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from . import config, leanjson, oldlogs, ruleinput
+from . import config, leanjson, oldlogs, ruleinput, runtime
 from .accounts import account
 from .comparing import BOTH, HOUR, NEW, OLD, SAMPLED_WHOLE, STRIDE, Comparison
 from .errors import Fault
@@ -432,6 +432,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     mask = Mask(rule["match"] for doc in (old, new) for rule in doc["rules"] if isinstance(rule.get("match"), str))
     line_max, budget = (settings.line_max, settings.rule_budget) if settings else (65_536, 1.0)
     comparison = Comparison(old, new, mask, account, since, line_max, budget)
+    runtime.as_runs_do(settings, args.logs)
     reading = Reading(args.max_bytes, args.max_seconds)
     show = oldlogs.Progress("preview", args.progress)
     logs = oldlogs.named(args.logs, args.source) if settings is None else oldlogs.configured(settings, since)

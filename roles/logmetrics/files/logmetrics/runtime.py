@@ -85,6 +85,12 @@ def become_owner(folder: str) -> None:
     os.setuid(owner.st_uid)
 
 
+def as_runs_do(settings: Config | None, logs: object) -> None:
+    """Started by root, read the configured logs with the rights of the runs; logs that are named, with the caller's."""
+    if settings is not None and not logs and os.path.isdir(settings.state_dir):
+        become_owner(settings.state_dir)
+
+
 def identity() -> list[str]:
     """[boot id, parent's process id, parent's start time]: where one has changed, what the parent held may be lost."""
     parent = os.getppid()

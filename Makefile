@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-outages proof-hosts proof-backfill bench chaos fuzz artifacts lock pictures variables relock
+.PHONY: help demo demo-down test lint unit hosts proof-outages proof-hosts proof-backfill bench chaos fuzz artifacts lock pictures new-rule variables relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -50,6 +50,9 @@ lock: ## pin upstream's artifacts by their published sha256: make lock LOKI=3.7.
 
 pictures: ## the pictures of the report in docs/, by a real browser
 	@$(RUN) python3 -m fleet.pictures
+
+new-rule: ## from a line of a log to a rule with tests: asks for the line (PACK=name appends it to that pack)
+	@$(RUN) python3 -m logmetrics new-rule $(if $(PACK),--pack $(PACK)) $(NEW_RULE)
 
 variables: ## write README's table of variables anew from the role's argument_specs and defaults
 	@$(RUN) tools/variables.py --write

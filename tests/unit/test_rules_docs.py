@@ -55,7 +55,7 @@ def test_every_key_is_explained() -> None:
 def test_the_walk_through_passes_check_as_printed() -> None:
     text = DOC.read_text()
     pack = "\n".join(line[3:] for line in re.findall(r"```yaml\n(.*?)```", text, re.S)[0].splitlines())
-    assert yaml.safe_load(pack)["rules"][0]["metric"] == "logs.backup.failed"
+    assert yaml.safe_load(pack)["rules"][0]["metric"] == "logs.backupd.run_failed"
     assert check.check([rulespec.parse_pack(pack, "files/rules/backup.yml", "backup")]) == []
     assert check.report([rulespec.parse_pack(pack, "b", "b")], [], False).strip() in text
     # The fault it shows: the word misspelt.

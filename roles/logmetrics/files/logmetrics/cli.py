@@ -14,6 +14,7 @@ OWN_PARSER = {
     "compile": "merge rule packs into one rules.json (controller)",
     "explain": "for each line of a file: what matches, what counts, and why near misses do not",
     "backfill": "history for a rule from old logs, as points with their own times",
+    "new-rule": "propose a tested rule for a line (controller)",
     "preview": "what new rules count on real logs beside the old ones, and what they cost",
 }
 

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from logmetrics import buckets, leanjson, sketch, values
 from logmetrics.rules import Rule, RuleSet, repeated
 from logmetrics.tally import Families, Tally, Timeline
+from world import World
 
 NOW = 1_795_452_000
 SLOT = NOW - 60
@@ -298,3 +300,22 @@ def test_a_family_of_many_names_costs_no_more_a_line_than_one_of_few() -> None:
         families.series(rule, rule.pattern.search(b"by n%d" % number), SLOT)
     assert len(names) == 5001  # and _other
     assert Names.looks <= 1
+
+
+def test_a_flood_of_forged_probe_lines_hides_no_awaited_one(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    (world.state / "probe").write_text("111\n222\n")
+
+    def probes(*numbers: int) -> list[str]:
+        stamp = world.stamp(world.now)
+        world.append(world.path, b"".join(f"{stamp} h logmetrics-probe: probe={n}\n".encode() for n in numbers))
+        world.advance(60)
+        world.run()
+        return [line.split(" ")[1] for line in world.outputs[-1].splitlines() if "parser.probe" in line]
+
+    assert probes(*range(1000, 2000), 222, *range(2000, 3000)) == ["222"]
+    assert len(probes(*range(1000, 2000))) == 1  # and no flood of points either
+    (world.state / "probe").unlink()
+    assert probes(7) == ["7"]

@@ -5,13 +5,15 @@ No store is asked: what is proven is this host alone. A service that ends and is
 
 import http.client
 import json
+import os
 import re
 import secrets
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from typing import Any, Callable, Dict, List
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List
 
 PAUSE = 0.5  # s between two looks
 AGAIN = 10.0  # s between two probe lines
@@ -87,7 +89,20 @@ def loki_ready(loki: Dict[str, str], watch: Watch, deadline: float) -> None:
         raise Unproven(f"Loki says that it is {version}, not {loki['version']}")
 
 
-def probe_arrives(metrics: str, series: str, watch: Watch, deadline: float) -> None:
+def expect(folder: Path, numbers: Iterable[int]) -> None:
+    """Tell the parser which probe lines are ours: anybody can write such lines, but only its user can read this."""
+    path = folder / "probe"
+    new = folder / "probe.new"
+    new.unlink(missing_ok=True)
+    handle = os.open(str(new), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        owner = folder.stat()
+        os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        file.write("".join(f"{number}\n" for number in numbers))
+    new.rename(path)
+
+
+def probe_arrives(metrics: str, series: str, state: Path, watch: Watch, deadline: float) -> None:
     """A point of a probe line, written from now on, shows. Raises Unproven.
 
     Lines are written again and again: a source that is new to the parser is read from its end on, at the next run.
@@ -98,12 +113,18 @@ def probe_arrives(metrics: str, series: str, watch: Watch, deadline: float) -> N
     def fault_of() -> str:
         if not sent or time.monotonic() - max(sent.values()) > AGAIN:
             number = 10**8 + secrets.randbelow(9 * 10**8)
-            subprocess.run(["logger", "-t", "logmetrics-probe", f"probe={number}"], check=True, timeout=20)
+            expect(state, [*sent, number])
+            # Not as an argument, which every user could see.
+            line = f"probe={number}\n".encode()
+            subprocess.run(["logger", "-t", "logmetrics-probe"], input=line, check=True, timeout=20)
             sent[number] = time.monotonic()
         seen = [int(float(value)) for value in pattern.findall(get(metrics))]
         return "" if set(seen) & set(sent) else f"it shows {seen or 'no probe at all'}"
 
-    fault = watch.until(deadline, fault_of)
+    try:
+        fault = watch.until(deadline, fault_of)
+    finally:
+        (state / "probe").unlink(missing_ok=True)
     if fault:
         raise Unproven(f"of {len(sent)} probe lines none came out at {metrics}: {fault}")
 
@@ -111,14 +132,14 @@ def probe_arrives(metrics: str, series: str, watch: Watch, deadline: float) -> N
 def prove(wanted: Dict[str, Any]) -> str:
     """Why a host does not work, empty where it does.
 
-    `wanted`: loki {url, version}, metrics (URL of Telegraf's loopback output), series (the probe's name there), units,
-    patience (s).
+    `wanted`: loki {url, version}, metrics (URL of Telegraf's loopback output), series (the probe's name there), state
+    (the parser's directory), units, patience (s).
     """
     deadline = time.monotonic() + wanted["patience"]
     try:
         watch = Watch(wanted["units"])
         loki_ready(wanted["loki"], watch, deadline)
-        probe_arrives(wanted["metrics"], wanted["series"], watch, deadline)
+        probe_arrives(wanted["metrics"], wanted["series"], Path(wanted["state"]), watch, deadline)
         while watch.look() < STEADY:
             time.sleep(PAUSE)
     except Unproven as fault:

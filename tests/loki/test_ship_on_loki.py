@@ -125,3 +125,24 @@ def test_each_line_once(
     assert host.run() == []
     assert host.run() == []
     assert host.stored() == host.written
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_files_that_were_rotated_meanwhile_once(
+    tmp_path: Path, loki: str, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Each has a batch that begins at its first byte."""
+    host = Host(tmp_path, loki, f"rotated-{number}")
+    for older in (3, 2, 1):
+        host.write(1500)
+        if older > 1:
+            host.log.rename(host.log.with_name(f"app.log.{older}"))
+            host.log.touch()
+            time.sleep(0.05)  # times of files are what orders them
+    for before in (True, False):
+        with monkeypatch.context() as patch:
+            at_push(number, before, Killed)(patch)
+            with contextlib.suppress(Killed):
+                host.run()
+    assert host.run() == []
+    assert host.stored() == host.written

@@ -53,8 +53,8 @@ class Sent:
         last = values[-1]
         batch = Batch(start, length, crc32(content), last[0], crc32(last[1].encode("utf-8")))
         batch.tried = False
-        kept = [one for one in self._batches.get(source, ()) if one.start != start]
-        self._batches[source] = [*kept[-_MOST:], batch]
+        # Several files of one log, rotated since, may each have a batch that begins here: `crc` tells them apart.
+        self._batches[source] = [*self._batches.get(source, [])[-_MOST:], batch]
         self._save()
         return batch
 

@@ -152,6 +152,15 @@ FLEETS = {
             *((f"h{number:02}", "bookworm", 10 + number, "") for number in range(1, SCALE_MOST + 1)),
             ("mirror", "bookworm-journal", 81, MIRROR),
         ),
+        _fleet(
+            "lifecycle",
+            "10.213.95.0/24",
+            ("deb11", "bullseye", 11, ""),
+            ("deb12", "bookworm", 12, ""),
+            ("deb13", "trixie", 13, ""),
+            ("mirror", "bookworm-journal", 81, MIRROR),
+            old=True,
+        ),
     )
 }
 

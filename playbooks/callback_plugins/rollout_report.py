@@ -33,7 +33,7 @@ description:
   - Writes C(report.json) and C(report.html) for each run, and a summary line at its end.
 options:
   folder:
-    description: Where the reports go, each run in a folder of its own. (No path to Ansible, which makes its own folder of an empty one.)
+    description: Where the reports go, each run in a folder of its own (a str, as Ansible makes a path of an empty one).
     type: str
     env: [{name: LOGMETRICS_REPORTS}]
     ini: [{section: logmetrics, key: reports}]

@@ -30,9 +30,9 @@ class Killed(BaseException):
 class Host:
     """One log, and runs of `ship`."""
 
-    def __init__(self, root: Path, address: str, name: str) -> None:
+    def __init__(self, root: Path, address: str, name: str, log: str = "app.log") -> None:
         self.address, self.name = address, name
-        self.log = root / "app.log"
+        self.log = root / log
         self.log.touch()
         (root / "state").mkdir()
         settings = {
@@ -146,3 +146,23 @@ def test_files_that_were_rotated_meanwhile_once(
                 host.run()
     assert host.run() == []
     assert host.stored() == host.written
+
+
+def test_a_log_of_any_name_is_asked_for(tmp_path: Path, loki: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(tmp_path, loki, "names", 'a"b\\c \U0001f600.log')
+    host.write(1500)
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        at_push(1, False, Killed)(patch)
+        host.run()
+    assert host.run() == []
+    assert host.stored() == host.written
+
+
+@pytest.mark.parametrize("byte", [b"x", b"\xff", b"\0", "\u20ac".encode()])
+def test_a_long_line_of_any_bytes_is_taken(tmp_path: Path, loki: str, byte: bytes) -> None:
+    host = Host(tmp_path, loki, f"bytes-{byte.hex()}")
+    with host.log.open("ab") as file:
+        for length in (80_000, 240_000, 400_000):
+            file.write(byte * (length // len(byte)) + b"\n")
+    assert host.run() == []
+    assert host.stored() == 3

@@ -96,7 +96,7 @@ class Client:
         """
         where = self._settings.url
         labels = {**self._settings.labels, "source": source}
-        selector = ",".join(f"{name}={leanjson.dumps(value).decode('ascii')}" for name, value in labels.items())
+        selector = ",".join(f"{name}={_quoted(value)}" for name, value in labels.items())
         query = {"query": "{" + selector + "}", "start": at, "end": str(int(at) + 1), "limit": "1000"}
         try:
             status, text = self._request("GET", f"query_range?{urlencode(query)}", self._headers())
@@ -132,6 +132,12 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _quoted(value: str) -> str:
+    """A string of LogQL: as in Go, where JSON's surrogate pairs are none."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _ignored(said: str, sent: int) -> int:

@@ -191,6 +191,11 @@ class Shipper(Sink):
             line = line[: loki.max_line]
             self.rejected += 1
         text = line.decode("utf-8", "replace")
+        if 3 * len(line) > loki.max_line:
+            # A byte that is no UTF-8 becomes three.
+            data = text.encode("utf-8")
+            if len(data) > loki.max_line:
+                text = data[: loki.max_line].decode("utf-8", "ignore")
         if program is None:
             return [str(when), text]
         return [str(when), text, {"program": program.decode("utf-8", "replace")}]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -61,7 +63,10 @@ def play(playbook: str, **settings: object) -> str:
     extra = {"logmetrics_mirror": VERBS.mirror_url, "logmetrics_lock": "", **settings}
     command = ["ansible-playbook", "-i", "tests/fleet/past/inventory", f"playbooks/{playbook}", "-e", json.dumps(extra)]
     say(f"{playbook} {' '.join(settings)}")
-    done = subprocess.run(command, check=False, cwd=TOP, capture_output=True, text=True)
+    reports = {"LOGMETRICS_REPORTS": str(VERBS.home / "reports")}
+    done = subprocess.run(
+        command, check=False, cwd=TOP, capture_output=True, text=True, env=dict(os.environ, **reports)
+    )
     if done.returncode:
         raise FleetError(f"{playbook} ended with exit {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-1000:]}")
     return done.stdout
@@ -73,10 +78,11 @@ def put_old_logs(written: Written) -> None:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in written.files.items():
             info = tarfile.TarInfo(f"var/log/{name}")
-            info.size, info.mode, info.mtime, info.gname = len(data), 0o640, written.mtimes[name], "adm"
-            info.gid = 4  # adm on Debian
+            info.size, info.mode, info.mtime = len(data), 0o640, written.mtimes[name]
             archive.addfile(info, io.BytesIO(data))
     podman("cp", "-", f"{HOST.container}:/", stdin=buffer.getvalue())
+    # podman gives them to root's group.
+    hosts.execute(HOST, "sh", "-c", "chgrp adm /var/log/syslog.*")
 
 
 def write_live(seconds: int, truth: dict[str, Counter[int]]) -> None:
@@ -111,7 +117,10 @@ def minutes_of(store: Store, first: int, last: int) -> dict[str, dict[int, float
 
 def sent_by(output: str) -> str:
     """What backfill.yml says that it sent."""
-    return next((line.strip().strip('"') for line in output.splitlines() if " points of " in line), "nothing was said")
+    found = re.search(
+        r"(\d+ points of \d+ series) sent to \S+, (from \S+ \S+ to \S+ \d\d:\d\d)", " ".join(output.split())
+    )
+    return ", ".join(found.groups()) if found else "nothing was said of points"
 
 
 def main() -> int:

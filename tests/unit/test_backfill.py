@@ -243,6 +243,22 @@ def test_history_and_live_points_are_all_of_it_and_nothing_twice(
     assert {at for (_, at), n in parsed(out).items() if n} == set(world.expected())
 
 
+def test_a_log_that_cannot_be_read_stops_it_before_anything_is_sent(
+    tmp_path: Path, rules: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """The minutes at its edges would not be whole."""
+    path = tmp_path / "app.log"
+    path.write_text("".join(line(NOW - 9000 + n) for n in range(3000)))
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(path.read_bytes())[:-99])
+    sink = "127.0.0.1:9"  # nobody is there, and nobody is asked
+    argv = [rules, str(path), str(tmp_path / "app.log.1.gz"), "--until", str(NOW), "--to", sink]
+    out, told = run(capfdbinary, *argv, status=2)
+    assert out == b""
+    first, second = told.splitlines()
+    assert first.startswith(f"logmetrics backfill: {tmp_path}/app.log.1.gz: Compressed file ended before")
+    assert "1 of the logs cannot be read, so there would be minutes that are not whole" in second
+
+
 class Sink:
     """Takes what is sent, as carbon does; `most` bytes, then it goes away."""
 

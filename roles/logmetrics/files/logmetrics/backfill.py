@@ -361,9 +361,16 @@ def run(args: argparse.Namespace) -> int:
     show = oldlogs.Progress("backfill", args.progress)
     past = Past(rules, interval, *((settings.line_max, settings.rule_budget) if settings else ()))
     try:
-        notes += _read(past, args, settings, since, show)
+        faults = _read(past, args, settings, since, show)
     finally:
         past.watch.stop()
+    if faults:
+        for fault in faults:
+            _say(fault)
+        raise Fault(
+            f"{len(faults)} of the logs cannot be read, so there would be minutes that are not whole, and nothing was "
+            "sent; make them readable, or name those to read"
+        )
     notes += [
         f"rule {rule.metric} took more than its time budget on a line and was set aside: its history is not whole"
         for rule in past.watch.aside
@@ -437,10 +444,10 @@ def _read(past: Past, args: argparse.Namespace, settings: Config | None, since: 
         try:
             past.read(log, since, show)
         except Fault as fault:
-            faults.append(f"not read: {fault}")
+            faults.append(str(fault))
     for one in settings.sources if settings and not args.logs else ():
         if one["type"] == "journal":
-            faults += [f"not read: {fault}" for fault in past.read_journal(one.get("directory", ""), since, show)]
+            faults += past.read_journal(one.get("directory", ""), since, show)
     return faults
 
 

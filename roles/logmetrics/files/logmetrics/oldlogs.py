@@ -127,7 +127,9 @@ def pieces(log: Log, since: float = 0.0, last_bytes: int = 0) -> Iterator[Piece]
     try:
         reader = open_reader(log.path)
     except OSError as error:
-        raise Fault(f"{log.path}: cannot be read: {error.strerror}; read it as root or in the group adm") from None
+        raise Fault(
+            f"{log.path}: cannot be read: {error.strerror}; let this user read it (group adm, or an ACL)"
+        ) from None
     except Unfinished as error:
         raise Fault(str(error)) from None
     reference = log.reference(time.time())

@@ -70,6 +70,13 @@ YAML_CASES = {
             "align the keys of one rule under each other and quote the regex in single quotes"
         ],
     ),
+    "a block of text instead of rules": (
+        "rules: |\n  - metric: logs.x\n    match: '^a'\n",
+        [
+            "p.yml:1:8: LM103 rules must be a list, not the text - metric: logs.x   match: '^a' ; "
+            "list the rules below it",
+        ],
+    ),
     "text instead of rules": (
         "logs.sshd.failure\n",
         [
@@ -345,6 +352,10 @@ FORM_CASES = {
 
 BRACKET = r"close the group with ), or write \( for a bracket in the text"
 REGEX_CASES = {
+    "a lookahead that is not closed": (
+        match("'^Failed (?=a'"),
+        [f"p.yml:4:21: LM201 the regex cannot be compiled: missing ), unterminated subpattern; {BRACKET}"],
+    ),
     "an open group": (
         match(r"'^Failed (\S+ for'"),
         [f"p.yml:4:21: LM201 the regex cannot be compiled: missing ), unterminated subpattern; {BRACKET}"],
@@ -868,6 +879,31 @@ def test_every_code_has_a_case() -> None:
         re.findall(r"LM\d{3}", line)[0] for cases in GROUPS.values() for _, lines in cases.values() for line in lines
     }
     assert told == set(rulelint.CODES)
+
+
+SILENCED = [
+    pytest.param(text, code, int(expected[0].split(":")[1]), id=str(case.id))
+    for case in CASES
+    for text, expected in [case.values]
+    for code in re.findall(r"LM\d{3}", "".join(expected))[:1]
+    if not rulelint.CODES[code].fatal and not code.startswith("LM7") and len(expected) == 1
+]
+
+
+@pytest.mark.parametrize(("text", "code", "line"), SILENCED)
+def test_a_finding_that_may_be_silenced_is_by_a_comment_with_a_reason(text: str, code: str, line: int) -> None:
+    lines = text.split("\n")
+    # Above the rule in which it stands.
+    at = max(number for number in range(line) if lines[number].startswith("  - "))
+    lines.insert(at, f"  # logmetrics: ignore {code} weighed, and right here")
+    left = {finding.code for finding in check.check([rulespec.parse_pack("\n".join(lines), "p.yml", "p")])}
+    # What it had explained may show now: a test that fails.
+    assert left <= {"LM604"} - {code}
+
+
+def test_each_code_that_may_be_silenced_was() -> None:
+    wanted = {code for code, about in rulelint.CODES.items() if not about.fatal and not code.startswith("LM7")}
+    assert {str(case.values[1]) for case in SILENCED} == wanted
 
 
 def test_there_are_enough_kinds_of_mistakes() -> None:

@@ -190,8 +190,8 @@ def usable(rule: Rule) -> bool:
 def _regex(rule: Rule) -> Iterator[Finding]:
     faults = regexlint.syntax_faults(rule.match)
     fault = regexlint.compile_fault(rule.match)
-    # What a construct is (a lookbehind, an older Python's limit) says more than the compiler's words about it.
-    if fault is not None and not any(other.code == "LM202" or other.index == fault.index for other in faults):
+    # What a construct is (an older Python's limit) says more than the compiler's words about it.
+    if fault is not None and not any(other.code in ("LM201", "LM202") for other in faults):
         faults = [fault]
     for item in faults:
         yield Finding(rule.match_at(item.index), item.code, item.what, item.todo)

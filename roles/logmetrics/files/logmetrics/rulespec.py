@@ -233,7 +233,7 @@ class _Reader:
 
     def note(self, where: Any, code: str, what: str, todo: str) -> None:
         mark = where if isinstance(where, Mark) else self.mark(where)
-        self.findings.append(Finding(mark, code, what, todo))
+        self.findings.append(Finding(mark, code, _one_line(what), todo))
 
     # YAML.
 
@@ -667,7 +667,13 @@ def _kind(node: yaml.Node) -> str:
         "timestamp": "the date",
         "str": "the text",
     }
-    return f"{names.get(tag, tag)} {node.value}"
+    return f"{names.get(tag, tag)} {_one_line(str(node.value), 60)}"
+
+
+def _one_line(text: str, most: int = 400) -> str:
+    """Text of a pack within a message: no line ends and control characters, and not too long."""
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
 def _text_remedy(node: yaml.Node, key: str) -> str:

@@ -627,15 +627,15 @@ def vacuumed(kind: Kind) -> Finding:
 def broken_disk(kind: Kind, minutes: range) -> list[Finding]:
     """What a full and a read-only disk of the state made the parser say; that nothing was lost stands in the table."""
     logs = "zcat --force /var/log/syslog* | grep -F ' logmetrics[' | grep -F {!r} | grep -c /var/lib/logmetrics || true"
-    points = points_of(kind.name, [ERROR], minutes[0], minutes[-1]).get(ERROR, {})
+    points = points_of(kind.name, [ERROR], minutes[0], int(time.time()) // 60 * 60).get(ERROR, {})
     raised = sum(1 for value in points.values() if value)
     found = []
     for what in (FULL, READ_ONLY):
         words = int(sh(kind.host, logs.format(what)))
         found.append(Finding(kind.name, f"state's disk: {what}", "said in syslog", f"{words} lines", words > 0))
-    text = f"1 in {raised} minutes, {points.get(minutes[-1], -1):g} in the last"
-    good = raised >= 2 and points.get(minutes[-1]) == 0
-    return [*found, Finding(kind.name, f"{ERROR} meanwhile", "1 in two minutes or more, 0 in the last", text, good)]
+    newest = points[max(points)] if points else None
+    text = f"1 in {raised} minutes, {compare.number(newest)} in the newest"
+    return [*found, Finding(kind.name, f"{ERROR} meanwhile", "1, then 0 again", text, raised > 0 and newest == 0)]
 
 
 def nothing_lost(kind: Kind, minutes: range) -> Finding:

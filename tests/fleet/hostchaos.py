@@ -293,7 +293,11 @@ def fill_disk(host: Host) -> None:
 
 def forbid_writing(host: Host) -> None:
     """The state's file system becomes read-only, as the kernel does after an error."""
-    break_disk(host, "mount -o remount,ro /var/lib/logmetrics", "mount -o remount,rw /var/lib/logmetrics")
+    # It cannot while a run has a file open for writing (mount(2), EBUSY).
+    begin = (
+        "for _ in $(seq 200); do mount -o remount,ro /var/lib/logmetrics 2>/dev/null && exit; sleep 0.1; done; exit 1"
+    )
+    break_disk(host, begin, "mount -o remount,rw /var/lib/logmetrics")
 
 
 def steps(kind: Kind, duration: int, seed: str) -> list[Step]:
@@ -349,7 +353,6 @@ class Disturbance:
         self.kind, self.begin = kind, begin
         self.done: list[tuple[float, str]] = []
         self._settled = threading.Lock()  # held by what a reboot must not cut off
-        self._boots = 0
 
     def run(self, schedule: list[Step]) -> list[tuple[float, str]]:
         """All steps at their times, or as soon as those before them in their lane are over."""
@@ -369,16 +372,18 @@ class Disturbance:
                 self._step(step)
 
     def _step(self, step: Step) -> None:
-        boots = self._boots
-        self._boots += step.do is reboot
         at = time.time() - self.begin
-        try:
-            step.do(self.kind.host)
-        except FleetError:
-            with self._settled:  # a reboot may have come between; then once more
-                if boots == self._boots:
+        for more in (2, 1, 0):
+            try:
+                step.do(self.kind.host)
+                break
+            except FleetError:
+                if not more or step.do is reboot:
                     raise
-            step.do(self.kind.host)
+            if step.lane != "rotate":
+                with self._settled:  # a reboot may have come between
+                    pass
+            time.sleep(2)
         self.done.append((at, step.text))
 
 

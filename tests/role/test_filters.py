@@ -281,6 +281,7 @@ WANTED: dict[str, Any] = {
     "files": [{"path": "/f", "owner": "root", "group": "root", "mode": "0644", "content": "new\n", "secret": False}],
     "rules": {"path": "/r", "owner": "root", "group": "root", "mode": "0640", "content": "{}\n"},
     "versions": {"loki": "3.7.8"},
+    "begin": None,
     "proof": {"units": ["s"]},
     "links": [{"path": "/l", "target": "/t/p"}],
     "trees": [{"dest": "/t", "url": "http://m/t", "source": "/cache/t", "sha256": "abc", "members": {"x/p": "p"}}],

@@ -48,7 +48,7 @@ def release(wanted: dict[str, Any]) -> dict[str, Any]:
         "files": files,
         "rules": {key: wanted["rules"][key] for key in ("path", "owner", "group", "mode")},
         "trees": [{"dest": tree["dest"], "sha256": tree["sha256"]} for tree in wanted["trees"]],
-        **{key: wanted[key] for key in ("versions", "directories", "links", "services", "proof")},
+        **{key: wanted[key] for key in ("versions", "directories", "links", "services", "begin", "proof")},
     }
     return {
         "id": sha256(json.dumps(manifest, sort_keys=True))[:SHORT],

@@ -99,11 +99,13 @@ def carry_out(store: Store, new: Point, others: List[Optional[str]], changed: Li
         leaving = switch.leaving(store, new, others)
         changed += switch.stop_units(store, leaving)
         changed += switch.switch(store, new, others)
+        changed += switch.begin(store, new)
         changed += switch.run_units(store, new, leaving, changed)
-    except (Fault, OSError) as error:
-        return f"could not be switched: {error}"
-    proof = store.manifest(new["release"])["proof"]
-    return prove.prove(proof) if proof else ""
+        proof = store.manifest(new["release"])["proof"]
+        return prove.prove(proof) if proof else ""
+    except Exception as error:  # whatever it is, also a fault of ours: the host goes back
+        kind = "" if isinstance(error, (Fault, OSError)) else f"{type(error).__name__}: "
+        return f"could not be switched: {kind}{error}"
 
 
 def go_back(store: Store, state: Dict[str, Any], why: str, outcome: str) -> Dict[str, Any]:

@@ -139,7 +139,8 @@ def prove(wanted: Dict[str, Any]) -> str:
     try:
         watch = Watch(wanted["units"])
         loki_ready(wanted["loki"], watch, deadline)
-        probe_arrives(wanted["metrics"], wanted["series"], Path(wanted["state"]), watch, deadline)
+        state = Path(wanted.get("state", "/var/lib/logmetrics"))  # releases from before it was told have none
+        probe_arrives(wanted["metrics"], wanted["series"], state, watch, deadline)
         while watch.look() < STEADY:
             time.sleep(PAUSE)
     except Unproven as fault:

@@ -2,6 +2,7 @@
 
 import grp
 import pwd
+import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -69,6 +70,25 @@ def put_file(item: Dict[str, Any], data: bytes) -> List[str]:
     uid, gid = owner_of(item)
     disk.write(path, data, int(item["mode"], 8), uid, gid)
     return [f"file {item['path']}"]
+
+
+def begin(store: Store, new: Point) -> List[str]:
+    """Run the release's first command where what it creates is not there; Fault with its words where it fails."""
+    first = store.manifest(new["release"]).get("begin")
+    if not first or Path(first["creates"]).exists():
+        return []
+    done = subprocess.run(
+        first["command"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+    )
+    if done.returncode:
+        said = done.stdout.decode("utf-8", "replace").strip().splitlines()
+        raise Fault(f"{' '.join(first['command'])}: {said[-1] if said else f'exit {done.returncode}'}")
+    return [f"began {first['creates']}"]
 
 
 def leaving(store: Store, new: Point, others: List[Optional[str]]) -> List[str]:

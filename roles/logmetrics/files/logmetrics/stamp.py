@@ -66,11 +66,14 @@ def local(year: int, month: int, day: int, hour: int, minute: int, second: int, 
         try:
             at = int(time.mktime((year, month, day, hour, minute, second, 0, 0, dst)))
         except (OverflowError, ValueError):
-            return None
+            continue  # before glibc 2.32 (Debian 11) mktime(3) knows no summer time in a zone that has none
         if time.localtime(at)[:5] == (year, month, day, hour, minute) and at not in found:
             found.append(at)
     if not found:
-        return int(time.mktime((year, month, day, hour, minute, second, 0, 0, 0)))
+        try:
+            return int(time.mktime((year, month, day, hour, minute, second, 0, 0, 0)))
+        except (OverflowError, ValueError):
+            return None
     past = [at for at in found if at <= ref + 60]
     return max(past) if past else min(found)
 

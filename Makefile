@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-outages proof-hosts proof-backfill bench chaos fuzz artifacts lock pictures new-rule variables relock
+.PHONY: help demo demo-down test lint unit hosts proof-outages proof-hosts proof-backfill proof-preview bench chaos fuzz artifacts lock pictures new-rule variables relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -32,6 +32,9 @@ proof-hosts: ## real rsyslog, logrotate, journald under 1,000 lines/s, Telegraf 
 
 proof-backfill: ## history for new rules on a real host into a real carbon, twice (10 minutes; writes docs/proof/backfill.md)
 	@$(RUN) python3 -m fleet.backfilling
+
+proof-preview: ## 100 rules beside 100 others over 1 GB of logs (5 minutes; writes docs/proof/preview.md)
+	@$(RUN) python3 -m bench.preview
 
 bench: ## the parser beside mtail, promtail, Telegraf, ripgrep and others (an hour; writes docs/proof/bench.md); BENCH=--help
 	@$(RUN) python3 -m bench $(BENCH)

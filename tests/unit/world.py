@@ -7,12 +7,8 @@ as in whisper. The world counts what it writes, by minute, and never looks into 
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
-import lzma
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +17,9 @@ from typing import Any
 from logmetrics import config, count, leanjson, runtime, tally
 from logmetrics.errors import Fault
 from logmetrics.sources import file as file_source
+from writer import METRIC, Log, Truth
 
 START = 1_795_452_000  # a whole minute
-METRIC = "logs.test.event"
 RULES = {
     "format": 1,
     "hash": "one",
@@ -38,20 +34,25 @@ class Killed(BaseException):
 class Disk:
     """Stands in for `os` in the modules of the parser: counts calls, kills at one, remembers what is durable."""
 
-    MUTATING = ("open", "write", "pwrite", "fsync", "rename", "unlink", "truncate", "ftruncate")
+    CALLS = (
+        *("open", "write", "pwrite", "fsync", "rename", "unlink", "truncate", "ftruncate"),
+        *("stat", "fstat", "pread", "read", "scandir", "listdir", "close"),
+    )
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
         self.calls = 0
         self.kill_at: int | None = None
         self.full = False
+        self.readonly = False
+        self.meanwhile: tuple[int, Callable[[], None]] | None = None  # what happens at a call of this number
         self.content: dict[int, bytes] = {}  # durable content by inode
         self.entries: dict[str, int] = {}  # durable names
-        self.real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in self.MUTATING}
+        self.real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in self.CALLS}
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        for name in self.MUTATING:
+        for name in self.CALLS:
             setattr(os, name, self._wrap(name))
         try:
             yield
@@ -66,9 +67,15 @@ class Disk:
             self.calls += 1
             writes = name in ("write", "pwrite") and self._is_state(args[0])
             if self.calls == self.kill_at:
+                if name == "close":
+                    real(*args)
                 if writes:
                     real(args[0], bytes(args[1])[: len(args[1]) // 2], *args[2:])  # half of it reached the kernel
                 raise Killed
+            if self.meanwhile is not None and self.calls == self.meanwhile[0]:
+                self.meanwhile[1]()
+            if name == "open" and self.readonly and args[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                raise OSError(30, "Read-only file system")
             if writes and self.full:
                 raise OSError(28, "No space left on device")
             result = real(*args, **keywords)
@@ -114,7 +121,12 @@ class World:
         for folder in (self.logs, self.state):
             folder.mkdir(parents=True)
         self.now = float(START)
-        self.path = self.logs / "app.log"
+        self.form = "3164"
+        self.rich = False  # lines for each kind of rule
+        self.plain = False  # and some without a header
+        self.truth = Truth()
+        self.written: dict[int, int] = self.truth.counts.setdefault(METRIC, {})  # events by minute
+        self.log = Log(self, "app.log")
         self.rules_path = root / "rules.json"
         self.rules_path.write_bytes(leanjson.dumps(RULES))
         self.settings = config.parse(
@@ -132,28 +144,41 @@ class World:
         self.chunk = chunk  # bytes that a run reads at once
         self.bulk_from = 1000  # bytes from which on lines are counted the fast way
         self.disk = Disk(self.state)
-        self.written: dict[int, int] = {}
         self.serial = 0
-        self.destroyed = False  # the schedule destroyed lines that no program could read any more
         self.outputs: list[str] = []
         self.lost = 0
         self.late_lines = 0
         self.faults: list[str] = []
-        self.handle_path: Path | None = None  # the writer's open file, where it is not the live one
-        self.partial = b""
-        self.spawned = 0
         self.telegraf = 1
         self.losses = 0
         self.deliveries: list[tuple[float, str]] = []
 
     # The writer.
 
+    @property
+    def path(self) -> Path:
+        return self.log.path
+
+    @property
+    def handle_path(self) -> Path | None:
+        return self.log.handle_path
+
     def stamp(self, at: float) -> str:
-        return time.strftime("%b %e %H:%M:%S", time.localtime(at))
+        """As syslog daemons write it: `3164`, `3339` with the offset, `5424`."""
+        local = time.localtime(at)
+        if self.form == "3164":
+            return time.strftime("%b %e %H:%M:%S", local)
+        east = local.tm_gmtoff
+        offset = f"{'-' if east < 0 else '+'}{abs(east) // 3600:02d}:{abs(east) // 60 % 60:02d}"
+        return time.strftime("%Y-%m-%dT%H:%M:%S", local) + f".{int(at * 1e6) % 1_000_000:06d}{offset}"
 
     def line(self, at: float, message: str = "event") -> bytes:
         self.serial += 1
-        return f"{self.stamp(at)} host app[{self.serial}]: {message} {self.serial}\n".encode()
+        if not self.rich:
+            message = f"{message} {self.serial}"
+        if self.form == "5424":
+            return f"<34>1 {self.stamp(at)} host app {self.serial} - - {message}\n".encode()
+        return f"{self.stamp(at)} host app[{self.serial}]: {message}\n".encode()
 
     def append(self, path: Path, data: bytes) -> None:
         with path.open("ab") as file:
@@ -164,109 +189,36 @@ class World:
         os.utime(path, ns=(int(self.now * 1e9), int(self.now * 1e9)))
 
     def write(self, lines: int, ago: float = 0, to: Path | None = None) -> None:
-        """Lines stamped `ago` seconds before now; some of each five are no events."""
-        at = self.now - ago
-        target = to or self.handle_path or self.path
-        data = self.partial
-        self.partial = b""
-        for number in range(lines):
-            data += self.line(at, "noise" if number % 5 == 4 else "event")
-            if number % 5 != 4:
-                minute = int(at) // 60 * 60
-                self.written[minute] = self.written.get(minute, 0) + 1
-        self.append(target, data)
+        """Lines stamped `ago` seconds before now; one of each five is no event."""
+        if to is None:
+            self.log.write(lines, ago)
+        else:
+            self.append(to, b"".join(self.log.line(self.now - ago, number) for number in range(lines)))
 
     def write_half(self) -> None:
-        """The first half of a line; the next write ends it."""
-        if self.partial:
-            return
-        line = self.line(self.now)
-        minute = int(self.now) // 60 * 60
-        self.written[minute] = self.written.get(minute, 0) + 1
-        # Buffered writers cut anywhere, but a file's very first bytes come at once: with less than a process id no
-        # program could tell two files of one second apart.
-        half = line.index(b"]: ") + 4
-        self.append(self.handle_path or self.path, line[:half])
-        self.partial = line[half:]
-
-    # Rotation.
+        self.log.write_half()
 
     def rotate(self, kind: str = "number", create: bool = True, hold: bool = False) -> None:
-        """By rename: `number` (app.log.1, .2, ...) or `date`. `hold`: the writer keeps the old file until `reopen`."""
-        if not self.path.exists():
-            return
-        self.end_line()
-        self.reopen()
-        if kind == "number":
-            for number in range(9, 0, -1):
-                for ending in ("", ".gz", ".xz", ".bz2"):
-                    old = self.logs / f"app.log.{number}{ending}"
-                    if old.exists():
-                        old.rename(self.logs / f"app.log.{number + 1}{ending}")
-            target = self.logs / "app.log.1"
-        else:
-            target = self.logs / f"app.log-{time.strftime('%Y%m%d', time.gmtime(self.now))}-{self.serial}{self.spawned}"
-            self.spawned += 1
-        self.path.rename(target)
-        if create:
-            self.path.touch()
-            self.touch(self.path)
-        if hold:
-            self.handle_path = target
+        self.log.rotate(kind, create, hold)
 
     def reopen(self) -> None:
-        """HUP: the writer opens the live file again."""
-        self.end_line()
-        self.handle_path = None
-
-    def end_line(self) -> None:
-        if self.partial:
-            self.append(self.handle_path or self.path, self.partial)
-            self.partial = b""
+        self.log.reopen()
 
     def copytruncate(self) -> None:
-        if not self.path.exists():
-            return
-        self.end_line()
-        for number in range(9, 0, -1):
-            for ending in ("", ".gz", ".xz", ".bz2"):
-                old = self.logs / f"app.log.{number}{ending}"
-                if old.exists():
-                    old.rename(self.logs / f"app.log.{number + 1}{ending}")
-        copy = self.logs / "app.log.1"
-        shutil.copyfile(self.path, copy)
-        self.touch(copy)
-        os.truncate(self.path, 0)
-        self.touch(self.path)
+        self.log.copytruncate()
 
     def compress(self, which: int, how: str) -> None:
-        """The which-th rotated file that is not compressed yet (newest first); its mtime is kept, as gzip keeps it."""
-        plain = sorted(
-            (path for path in self.logs.iterdir() if path != self.path and path.suffix not in (".gz", ".xz", ".bz2")),
-            key=lambda path: -path.stat().st_mtime_ns,
-        )
-        plain = [path for path in plain if path != self.handle_path]
-        if not plain:
-            return
-        path = plain[which % len(plain)]
-        stat = path.stat()
-        pack = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}[how]
-        target = path.with_name(f"{path.name}.{how}")
-        target.write_bytes(pack(path.read_bytes()))
-        os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        path.unlink()
+        self.log.compress(which, how)
 
     def delete_oldest(self) -> None:
-        """The oldest of more than three rotated files goes, after the parser has seen it: the end of its days."""
-        rotated = sorted(
-            (path for path in self.logs.iterdir() if path != self.path), key=lambda path: path.stat().st_mtime_ns
-        )
-        if len(rotated) > 3 and rotated[0] != self.handle_path:
-            self.run()
-            if not self.disk.full:
-                rotated[0].unlink()
+        self.log.delete_oldest()
 
     # Time.
+
+    @property
+    def uptime(self) -> float:
+        """Seconds that have passed, whatever the clock says."""
+        return self.now
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
@@ -305,7 +257,7 @@ class World:
         self.faults += run.faults
         # What a killed run printed may or may not have reached Telegraf: here it has.
         if not lose_output:
-            self.deliveries.append((self.now, b"".join(out).decode()))
+            self.deliveries.append((self.uptime, b"".join(out).decode()))
         self.outputs.append(b"".join(out).decode())
         return done
 
@@ -322,7 +274,7 @@ class World:
     def telegraf_dies(self, held: float) -> None:
         """Telegraf is killed, and what it held of the last `held` seconds with it."""
         self.telegraf += 1
-        self.deliveries = [one for one in self.deliveries if one[0] < self.now - held]
+        self.deliveries = [one for one in self.deliveries if one[0] < self.uptime - held]
 
     def store(self) -> dict[tuple[str, int], str]:
         """What the store holds: the last write to a slot wins."""
@@ -335,8 +287,7 @@ class World:
 
     def settle(self) -> None:
         """Let the writer end, and minutes pass until everything was sent a second time."""
-        self.reopen()
-        self.end_line()
+        self.log.reopen()
         for _ in range(4):
             self.advance(61)
             self.run()

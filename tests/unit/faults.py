@@ -89,8 +89,8 @@ FAULTS = [
     Fault(
         "interval one too late",
         "tally.py",
-        "slot = when // SECOND // self.interval * self.interval",
-        "slot = when // SECOND // self.interval * self.interval + self.interval",
+        "slot = self.slot(when // SECOND)",
+        "slot = self.slot(when // SECOND) + self.interval",
     ),
     Fault(
         "interval closed before it is over",
@@ -135,6 +135,71 @@ FAULTS = [
         "        except OSError as error:\n            self.faults.append(\n",
         "        except OSError as error:\n            [].append(\n",
     ),
+    Fault(
+        "the journal's entry of the cursor counts again",
+        "sources/journal.py",
+        "if _same_entry(place, str(after)):",
+        "if False:",
+    ),
+    Fault("a gap in the journal is not said", "sources/journal.py", "        report.lost += missing\n", ""),
+    Fault("a file of two names counts twice", "sources/file.py", "if self.claims.get(key, me) != me:", "if False:"),
+    Fault("lost lines are not said", "sources/file.py", "        self.report.lost += 1\n", ""),
+    Fault("a year that ends", "stamp.py", "for candidate in (year, year - 1, year + 1):", "for candidate in (year,):"),
+    Fault("summer time", "stamp.py", "for dst in (0, 1):", "for dst in (0,):"),
+    Fault(
+        "message repeated N times counts once",
+        "rules.py",
+        "    times, message = repeated(message)\n    for",
+        "    times, message = 1, repeated(message)[1]\n    for",
+    ),
+    Fault(
+        "the time of the line before is not saved",
+        "count.py",
+        'carried: dict[str, int] = cursor.get("carried", {})',
+        "carried: dict[str, int] = {}",
+    ),
+    Fault(
+        "late lines are no late lines",
+        "count.py",
+        "late_lines=tally.late_lines,",
+        "late_lines=0,",
+    ),
+    Fault("a timing's largest value", "sketch.py", "    timing[4] = value if not", "    timing[4] = 0 if not"),
+    Fault(
+        "the inode alone tells a file",
+        "sources/file.py",
+        "    def holds(self, reader: Reader) -> bool:",
+        "    def holds(self, reader: Reader) -> bool:\n        return True\n\n"
+        "    def _held(self, reader: Reader) -> bool:",
+    ),
+    Fault(
+        "old logs in their own folder are not looked for",
+        "sources/rotated.py",
+        'return sorted(entry.path for entry in _entries(base.rpartition("/")[0] or "/") if entry.is_dir())',
+        "return []",
+        "test_sources_hard.py",
+    ),
+    Fault(
+        "a copy of a rule set goes too early",
+        "rulebook.py",
+        '    if "dropped" in state:\n        state["dropped"] = names\n    return names',
+        '    return list(state.get("dropped", ())) + _strays(folder)',
+        "test_crashes.py",
+    ),
+    Fault(
+        "user databases are waited for without a bound",
+        "accounts.py",
+        "lock.acquire(timeout=self.left)",
+        "lock.acquire()",
+        "test_accounts.py",
+    ),
+    Fault(
+        "a backlog's file closes intervals",
+        "count.py",
+        "if path in report.unfinished and",
+        "if False and",
+        "test_sources_hard.py",
+    ),
 ]
 
 
@@ -161,7 +226,12 @@ def found(fault: Fault, folder: Path) -> str:
             *fault.tests.split(),
         ],
         cwd=folder / "tests",
-        env={**os.environ, "PYTHONPATH": f"{folder}:{folder / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{folder}:{folder / 'tests'}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "LOGMETRICS_SHRINK": "0",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from schedules import LOSSY_STEPS, SETUPS, STEPS, Host, Step, play
 
 # A run of the tests plays the same schedules each time; `make chaos` plays new ones, in batches with a seed each.
@@ -26,6 +26,7 @@ def played(steps: Any, number: int) -> Callable[[Any], Any]:
             print_blob=True,
             report_multiple_bugs=False,
             deadline=None,
+            phases=[Phase.generate, Phase.shrink] if os.environ.get("LOGMETRICS_SHRINK") != "0" else [Phase.generate],
             suppress_health_check=list(HealthCheck),
         )(given(setup=SETUPS, steps=steps)(test))
 

@@ -13,6 +13,7 @@ from logmetrics import count
 from logmetrics.sources.base import Budget
 from logmetrics.state import decode, encode
 from world import METRIC, World
+from writer import Log
 
 
 def counting(world: World, minutes: int = 3) -> World:
@@ -554,3 +555,36 @@ def pack(path: Path, target: Path) -> None:
     target.write_bytes(gzip.compress(path.read_bytes()))
     stat = path.stat()
     os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("patterns", [("app.log", "svc.log"), ("svc.log", "app.log"), ("*.log",)])
+@pytest.mark.parametrize("rotations", [1, 2])
+def test_an_inode_that_another_log_gave_back_is_no_second_name_of_it(
+    tmp_path: Path, patterns: tuple[str, ...], rotations: int
+) -> None:
+    world = World(tmp_path / "w")
+    sources(world, *patterns)
+    svc = Log(world, "svc.log")
+    svc.path.touch()
+    world.touch(svc.path)
+    counting(world)
+    for _ in range(rotations):
+        svc.write(9)
+        world.write(9)
+        world.advance(1)
+        world.rotate()
+        world.write(3)
+        # app.log.1 is compressed, and svc.log's next file gets the inode that this gives back.
+        old = world.logs / "app.log.1"
+        (world.logs / "app.log.1.gz").write_bytes(gzip.compress(old.read_bytes()))
+        world.touch(world.logs / "app.log.1.gz")
+        svc.rotate(create=False)
+        os.truncate(old, 0)
+        old.rename(svc.path)
+        world.advance(1)
+        svc.write(6)
+        world.advance(1)
+    svc.write(5)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0

@@ -48,10 +48,11 @@ class Disk:
         self.meanwhile: tuple[int, Callable[[], None]] | None = None  # what happens at a call of this number
         self.content: dict[int, bytes] = {}  # durable content by inode
         self.entries: dict[str, int] = {}  # durable names
-        self.real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in self.CALLS}
+        self.real: dict[str, Callable[..., Any]] = {}
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
+        self.real = {name: getattr(os, name) for name in self.CALLS}
         for name in self.CALLS:
             setattr(os, name, self._wrap(name))
         try:

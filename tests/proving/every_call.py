@@ -1,6 +1,6 @@
 """A real run of `count`, killed at each of its system calls, and each of them failing: what is stored stays exact.
 
-strace(1) numbers the calls of one run, then repeats the same run for each of them and injects SIGKILL, or the error EIO,
+strace(1) numbers the calls of one run, then repeats that run for each of them and injects SIGKILL, or the error EIO,
 there (`--inject`, by name and occurrence). Before and after it the host's runs are played as in the chaos tests.
 """
 
@@ -68,7 +68,7 @@ class Try:
 
     def __init__(self, root: Path) -> None:
         self.host = host = Host(root / "w", "correct", SETUP)
-        now = int(time.time()) // 60 * 60 - 900
+        now = int(time.time()) // 60 * 60 - 480
         host.now, host.start, host.first = float(now), now, now
         config = {
             "format": 1,

@@ -26,7 +26,7 @@ class Fault(NamedTuple):
     file: str
     old: str
     new: str
-    tests: str = "test_counting_chaos.py test_crashes.py"
+    tests: str = "test_crashes.py test_counting_chaos.py"
 
 
 RUN_END = """        write("".join([again, *lines, self._self_text()]).encode("utf-8"))

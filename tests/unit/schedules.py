@@ -385,7 +385,7 @@ ROTATIONS = st.one_of(
     _step("rotate_pack", WHICH, PACKS),
     _step("reopen", WHICH),
     _step("copytruncate", WHICH),
-    _step("reuse_inode", WHICH),
+    _step("reuse_inode", WHICH, WHICH),
     _step("become_link", WHICH),
     _step("delete_oldest", WHICH),
     _step("compress", WHICH, st.integers(0, 3), PACKS),
@@ -441,6 +441,9 @@ def take(host: Host, name: str, *rest: Any) -> None:
             host.write_entries(rest[1], ago)
         else:
             host.files[rest[0] % len(host.files)].write(rest[1], ago)
+    elif name == "reuse_inode":
+        if host.files:
+            host.files[rest[0] % len(host.files)].reuse_inode(host.files[rest[1] % len(host.files)])
     elif name in FILE_STEPS:
         if host.files:
             log = host.files[rest[0] % len(host.files)]
@@ -489,7 +492,6 @@ FILE_STEPS: dict[str, Any] = {
     "rotate_pack": lambda log, how: log.rotate(pack=how),
     "reopen": Log.reopen,
     "copytruncate": Log.copytruncate,
-    "reuse_inode": Log.reuse_inode,
     "become_link": Log.become_link,
     "delete_oldest": Log.delete_oldest,
     "compress": Log.compress,

@@ -202,27 +202,24 @@ class Log:
         if plain:
             self._pack(plain[which % len(plain)], how)
 
-    def _pack(self, path: Path, how: str) -> None:
+    def _pack(self, path: Path, how: str, keep: bool = False) -> None:
         stat = path.stat()
         target = path.with_name(f"{path.name}.{how}")
         target.write_bytes(PACK[how](path.read_bytes()))
         os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        path.unlink()
+        if not keep:
+            path.unlink()
 
-    def reuse_inode(self) -> None:
-        """Rotated, and the new live file gets the inode of an old one that was compressed and removed."""
-        plain = [path for path in self.rotated() if path.suffix[1:] not in PACK and path != self.handle_path]
+    def reuse_inode(self, donor: Log) -> None:
+        """Rotated, and the new live file gets the inode of an old file of `donor` that is compressed and removed."""
+        plain = [path for path in donor.rotated() if path.suffix[1:] not in PACK and path != donor.handle_path]
+        if not plain or not self.path.exists():
+            return
+        old = plain[-1]
+        inode = old.stat().st_ino
+        donor._pack(old, "gz", keep=True)
         self.rotate(create=False)
-        if not plain or self.path.exists():
-            return
-        old = sorted(plain, key=lambda path: path.stat().st_ino if path.exists() else 0)[-1]
-        old = self.world.logs / f"{self.path.name}.{int(old.name.rpartition('.')[2]) + 1}" if not old.exists() else old
-        if not old.exists():
-            return
-        packed = old.with_name(old.name + ".gz")
-        stat = old.stat()
-        packed.write_bytes(gzip.compress(old.read_bytes()))
-        os.utime(packed, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        old = next(path for path in self.world.logs.iterdir() if path.stat().st_ino == inode)
         os.truncate(old, 0)
         old.rename(self.path)
         self.world.touch(self.path)

@@ -49,14 +49,13 @@ STEPS = {
 }
 
 
-def play(test: str, seeds: list[int], folder: Path, shrink: bool = True) -> tuple[Counter[str], str]:
+def play(test: str, seeds: list[int], folder: Path) -> tuple[Counter[str], str]:
     """Batches of schedules with these seeds; what was played, by name, and what went wrong."""
     report = folder / f"{test}.xml"
     env = {
         **os.environ,
         "LOGMETRICS_SEEDS": ",".join(map(str, seeds)),
         "LOGMETRICS_BATCH": str(BATCH),
-        "LOGMETRICS_SHRINK": "1" if shrink else "0",
     }
     command = ["pytest", "-q", "-n", "2", f"--junitxml={report}", "-o", "junit_family=xunit1", "-k", test]
     done = subprocess.run(
@@ -75,8 +74,15 @@ def faults() -> list[str]:
         command = [sys.executable, str(UNIT / "faults.py"), str(number)]
         return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False).stdout.strip()
 
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(plant, range(1, len(FAULTS) + 1)))
+    return list(map(plant, range(1, len(FAULTS) + 1)))
+
+
+def _beside() -> tuple[tuple[int, int, list[str]], list[str]]:
+    """What goes on beside the schedules: what `every_call` found, and what became of the faults."""
+    say("a real run, killed at each of its system calls")
+    calls = every_call.main()
+    say(f"killed at {calls[0]} calls, {calls[1]} answered with EIO; {len(calls[2])} not exact; now the faults")
+    return calls, faults()
 
 
 def steps_table(played: Counter[str]) -> list[str]:
@@ -94,7 +100,9 @@ def main(argv: list[str]) -> int:
     total: Counter[str] = Counter()
     problems = []
     lines = []
-    with tempfile.TemporaryDirectory() as folder:
+    whole = schedules >= WHOLE
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as beside:
+        rest = beside.submit(_beside) if whole else None
         for test, number in some.items():
             seeds = list(range(first, first + number))
             say(f"{test}: seeds {first} to {first + number - 1}, {BATCH} schedules each with correct and with next")
@@ -105,16 +113,14 @@ def main(argv: list[str]) -> int:
                 f"- {played['schedules']:,} schedules {_WHAT[test]}: seeds {first} to {first + number - 1}, "
                 f"{BATCH} each with `correct` and with `next`: {'FAILED' if wrong else 'all exact'}"
             )
+            say(lines[-1])
             first += number
     for wrong in problems:
         print(wrong)
-    if schedules < WHOLE:
+    if rest is None:
         print(*lines, *steps_table(total), sep="\n")
         return 1 if problems else 0
-    say("a real run, killed at each of its system calls")
-    kills, errors, wrong_calls = every_call.main()
-    say("faults")
-    planted = faults()
+    (kills, errors, wrong_calls), planted = rest.result()
     missed = [line for line in planted if not line.endswith(": found")]
     bad = bool(problems or wrong_calls or missed or total["schedules"] < WHOLE)
     text = [
@@ -141,7 +147,7 @@ def main(argv: list[str]) -> int:
 
 _WHAT = {
     "written": "in which every line can be read",
-    "said": "that destroy lines, too (never more than was written; what is missing is in `lost`, if it left a trace)",
+    "said": "that destroy lines, too (never more than was written; what left a trace is in `lost`)",
 }
 
 if __name__ == "__main__":

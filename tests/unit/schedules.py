@@ -231,12 +231,12 @@ class Host(World):
     def settle(self) -> None:
         for log in self.files:
             log.reopen()
-        for _ in range(4):
+        for _ in range(3):
             self.advance(61)
             self.run()
         self.advance(700)
-        # What a backlog's runs finish is sent again by the next ones.
-        for _ in range(4):
+        # What these finish is sent again by the next one.
+        for _ in range(2):
             self.run()
 
     # Judgement.
@@ -359,7 +359,7 @@ def _new_zone() -> None:
 
 SETUPS = st.fixed_dictionaries(
     {
-        "sources": st.sampled_from(["one", "one", "two", "glob", "both", "mixed", "journal"]),
+        "sources": st.sampled_from(["one", "one", "one", "two", "two", "glob", "glob", "both", "mixed", "journal"]),
         "place": st.sampled_from(["plain", "plain", *PLACES]),
         "form": st.sampled_from(["3164", "3164", "3339", "5424"]),
         "plain": st.sampled_from([False, False, False, True]),

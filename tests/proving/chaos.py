@@ -137,7 +137,7 @@ def main(argv: list[str]) -> int:
         "",
         *steps_table(total),
         "",
-        f"{len(planted) - len(missed)} of {len(planted)} faults, planted in a copy of the parser one at a time, are found:",
+        f"{len(planted) - len(missed)} of {len(planted)} faults, each planted in a copy of the parser, are found:",
         "",
         *(f"{line}" for line in ["```", *planted, "```"]),
     ]

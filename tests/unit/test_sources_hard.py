@@ -588,3 +588,35 @@ def test_an_inode_that_another_log_gave_back_is_no_second_name_of_it(
     world.settle()
     assert world.stored() == world.expected()
     assert world.lost == 0
+
+
+@pytest.mark.parametrize("boot", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("looks", [0, 1, 2, 3, 5])
+def test_old_files_that_wait_are_followed_through_rotations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boot: bool, packed: bool, looks: int
+) -> None:
+    """Each takes the name that another one had; and after a boot the file system has another device number."""
+    world = counting(World(tmp_path / "w"))
+
+    def rotate() -> None:
+        world.write(5)
+        world.advance(1)
+        world.rotate()
+        if packed:
+            world.compress(0, "gz")
+
+    for _ in range(3):
+        rotate()
+    world.advance(60)
+    monkeypatch.setattr(count, "Budget", lambda seconds: Steps(looks))
+    world.run()
+    monkeypatch.undo()
+    if boot:
+        changed_device(world)
+    rotate()
+    world.advance(60)
+    world.run()
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0

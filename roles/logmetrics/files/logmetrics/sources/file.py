@@ -542,15 +542,16 @@ class _Follower:
 
     def _inode_among(self, track: Track, files: list[tuple[str, os.stat_result]]) -> str | None:
         for path, stat in files:
-            if not track.is_file(stat) or path.endswith(PACKED):
+            if not track.is_file(stat) or path.endswith(PACKED) != track.path.endswith(PACKED):
                 continue
             try:
-                reader = Plain(path)
-            except OSError:
+                reader = open_reader(path, self.budget)
+            except (OSError, Unfinished):
                 continue
             try:
                 if track.holds(reader):
-                    track.sign(reader)  # of a short file the first bytes may be more now, and tell it from others
+                    if isinstance(reader, Plain):
+                        track.sign(reader)  # of a short file the first bytes may be more now, and tell it from others
                     return path
             except Unfinished:
                 return path  # the inode alone tells, until it can be read
@@ -577,7 +578,8 @@ class _Follower:
             return None  # it was empty, so nothing can be recognised: _between takes it as a new file
         if self.stopped:
             return self._put_off(track)
-        taken = {one.path for one in self.old if one not in besides}
+        # By inode: rotation may have given one's name to another since.
+        taken = {(one.dev, one.ino) for one in self.old if one not in besides}
         copy = self._copy_among(track, siblings(self.path, self.olddirs), taken)
         # In other folders lie other logs' old files, too: only first bytes that are many tell.
         for folder in folders_beside(self.path) if copy is None and track.head_length == SIGNED else ():
@@ -587,12 +589,14 @@ class _Follower:
                 break
         return copy
 
-    def _copy_among(self, track: Track, files: list[tuple[str, os.stat_result]], taken: set[str]) -> Track | None:
+    def _copy_among(
+        self, track: Track, files: list[tuple[str, os.stat_result]], taken: set[tuple[int, int]]
+    ) -> Track | None:
         # A copy was last written when its original was, or later; first bytes that are few fit others, too.
         later = [one for one in files if one[1].st_mtime_ns >= track.mtime]
         earlier = [one for one in reversed(files) if one not in later] if track.head_length == SIGNED else []
         for path, stat in later + earlier:
-            if path in taken or stat.st_size == 0:
+            if (stat.st_dev, stat.st_ino) in taken or stat.st_size == 0:
                 continue
             try:
                 reader = open_reader(path, self.budget)

@@ -152,8 +152,8 @@ journalctl --rotate
 cd /var/log/journal; mkdir -p proof-kept
 for file in */*@*.journal; do case $file in proof-kept/*) ;; *) ln -f "$file" proof-kept/;; esac; done
 """
-# Vacuums all that both cursors have passed: journald's names bear the time of the first entry in a file, and a vacuum
-# goes by that.
+# Vacuums what both cursors have passed half a minute ago: journald's names bear the time of the first entry in a file,
+# and a vacuum goes by that.
 VACUUM = (
     KEEP_JOURNAL
     + r"""
@@ -165,7 +165,7 @@ cursors = [status[verb]["sources"][0]["cursor"] for verb in ("count", "ship")]
 read = min(int(re.search(";t=([0-9a-f]+)", cursor)[1], 16) for cursor in cursors)
 names = [path.name for path in Path("/var/log/journal").glob("[0-9a-f]*/system@*.journal")]
 heads = [int(name[-24:-8], 16) for name in names]
-print(int(time.time() * 1e6) - max([head for head in heads if head <= read], default=0))
+print(int((time.time() + 30) * 1e6) - max([head for head in heads if head <= read], default=0))
 EOF
 )
 journalctl --quiet --vacuum-time="${age}us"

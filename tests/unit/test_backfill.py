@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
+import ipaddress
 import json
 import lzma
 import os
 import random
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -15,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from logmetrics import archives, backfill, carbon, cli, leanjson
 from logmetrics.errors import Fault
 from world import METRIC, RULES, World
@@ -262,7 +268,8 @@ def test_a_log_that_cannot_be_read_stops_it_before_anything_is_sent(
 class Sink:
     """Takes what is sent, as carbon does; `most` bytes, then it goes away."""
 
-    def __init__(self, most: int = 1 << 40) -> None:
+    def __init__(self, most: int = 1 << 40, tls: tuple[Path, Path] | None = None) -> None:
+        self.tls = tls
         self.server = socket.create_server(("127.0.0.1", 0))
         self.data = b""
         self.most = most
@@ -275,6 +282,13 @@ class Sink:
 
     def _serve(self) -> None:
         connection, _ = self.server.accept()
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.tls)
+            try:
+                connection = context.wrap_socket(connection, server_side=True)
+            except ssl.SSLError:
+                return
         with connection:
             if self.most < 1 << 40:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -297,6 +311,46 @@ def test_points_are_sent_throttled_and_whole(logs: Logs, rules: str, capfdbinary
     assert time.monotonic() - began > 0.8  # a second's worth, but for the first tenth
     assert sink.close() == printed
     assert f"{count} points of 1 series sent to 127.0.0.1:" in told
+
+
+def test_points_reach_a_store_that_speaks_tls_whole(
+    tmp_path: Path, logs: Logs, rules: str, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    argv = [rules, *logs.paths, "--until", str(NOW), "--rate", "1000000"]
+    printed, _ = run(capfdbinary, *argv)
+    sink = Sink(tls=(certificate, key))
+    # Nobody has signed it: refused before a point is sent.
+    _, told = run(capfdbinary, *argv, "--to", sink.to, "--tls", status=2)
+    assert "certificate verify failed" in told
+    assert sink.close() == b""
+    sink = Sink(tls=(certificate, key))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    run(capfdbinary, *argv, "--to", sink.to, "--tls")
+    assert sink.close() == printed
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "store")])
+    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "store.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "store.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "store.pem", folder / "store.key"
 
 
 def test_a_store_that_goes_away_is_one_line(logs: Logs, rules: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import pytest
 from fleet import packages
 from hypothesis import given
 from hypothesis import strategies as st
+from logmetrics import cli
 from logmetrics.sources import journal
 from logmetrics.sources.base import Budget, Report, Sink
 from world import START
@@ -218,3 +221,30 @@ def test_the_stream_is_cut_as_it_was_written(values: list[bytes], piece: int) ->
         assert size is not None
         assert stream.value(int.from_bytes(size, "little"), 1000) == value
     assert stream.line(100) == b"line"
+
+
+def test_what_looks_back_reads_the_journal_too(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """`preview` and `backfill` with a journal among the host's sources, and only since the time asked for."""
+    now = int(time.time())
+    ago = [5 * 3600, 4 * 3600, 1500, 900, 60]
+    entries = [(now - seconds, {"MESSAGE": b"event", "SYSLOG_IDENTIFIER": b"app"}) for seconds in ago]
+    make(tmp_path / "journal", entries)
+    rules = {"format": 1, "rules": [{"metric": "logs.x", "program": ["app"], "match": "^event"}]}
+    (tmp_path / "rules.json").write_text(json.dumps(rules))
+    settings = {
+        "format": 1,
+        "rules": str(tmp_path / "rules.json"),
+        "state_dir": str(tmp_path),
+        "sources": [{"type": "journal", "directory": str(tmp_path / "journal")}],
+    }
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    config = ["--config", str(tmp_path / "config.json")]
+    assert cli.main(["preview", "none", str(tmp_path / "rules.json"), "--hours", "2", "--json", *config]) == 0
+    report = json.loads(capfdbinary.readouterr().out)
+    assert report["metrics"][0]["new"] == 3
+    assert report["read"]["lines"] == 3
+    assert cli.main(["backfill", str(tmp_path / "rules.json"), *config]) == 0
+    points = [line.split() for line in capfdbinary.readouterr().out.decode().splitlines()]
+    counted = {int(at): int(value) for _, value, at in points if value != "0"}
+    # The first minute is partial, and so is the present one.
+    assert counted.keys() == {(now - seconds) // 60 * 60 for seconds in ago[1:]} - {now // 60 * 60}

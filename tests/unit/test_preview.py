@@ -204,6 +204,17 @@ def test_of_much_programs_are_estimated_from_a_sample(tmp_path: Path, monkeypatc
     assert one["unmatched"] == pytest.approx(len(re.findall(r" prog0\[", path.read_text())), rel=0.2)
 
 
+@pytest.mark.parametrize(("limit", "kind", "series"), [(100_000, "series", 3000), (50, "limit", 51)])
+def test_a_family_that_explodes_is_a_finding(tmp_path: Path, limit: int, kind: str, series: int) -> None:
+    path = tmp_path / "app.log"
+    path.write_text("".join(line(START, f"event of {number}") for number in range(3000)))
+    new = doc(counter("logs.by.{id}", r"^event of (?P<id>\d{1,9})$", max_series=limit))
+    status, report = run(tmp_path, doc(), new, str(path))
+    assert (status, [one["kind"] for one in report["findings"]]) == (1, [kind])
+    assert report["metrics"][0]["new_series"] == report["series"]["new"] == series
+    assert report["metrics"][0]["new"] == 3000
+
+
 EVIL = r"^event (\d+\d+)+x"
 
 

@@ -42,16 +42,28 @@ def send(
                 connection.sendall("".join(lines[sent : sent + batch]).encode())
                 sent += len(lines[sent : sent + batch])
                 show(f"{sent} of {len(lines)} points sent")
-            if not tls:
-                # carbon answers nothing, but closes when it has read our end: then it has read all.
-                connection.shutdown(socket.SHUT_WR)
-                while connection.recv(4096):
-                    pass
+            _end(connection)
     except OSError as error:
         what = error.strerror or str(error) or type(error).__name__
         raise Fault(
             f"{to[0]}:{to[1]}: {what}, after {sent} of {len(lines)} points; run it again when the store is back"
         ) from None
+
+
+def _end(connection: socket.socket) -> None:
+    """Tell the other side that nothing more comes, and wait until it has closed: then it has read all.
+
+    A store answers nothing; but what TLS itself has sent must be read, or closing would reset the connection.
+    """
+    unwrap = getattr(connection, "unwrap", None)
+    if unwrap is not None:
+        try:
+            connection = unwrap()
+        except OSError:
+            return  # it closed without TLS's own goodbye, as many do
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(4096):
+        pass
 
 
 def _connect(to: tuple[str, int], tls: bool) -> socket.socket:

@@ -161,6 +161,14 @@ FLEETS = {
             ("mirror", "bookworm-journal", 81, MIRROR),
             old=True,
         ),
+        # Real programs for the rule packs (fleet/programs.py).
+        _fleet(
+            "programs",
+            "10.213.74.0/24",
+            ("deb11", "bullseye-programs", 11, ""),
+            ("deb12", "bookworm-programs", 12, ""),
+            ("deb13", "trixie-programs", 13, ""),
+        ),
     )
 }
 

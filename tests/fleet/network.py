@@ -52,3 +52,8 @@ def remove(fleet: Fleet) -> None:
     """Remove the network, where it is there."""
     if bridge(fleet):
         podman("network", "rm", fleet.network)
+
+
+def gateway(fleet: Fleet) -> str:
+    """This machine's own address on the fleet's network (the first one, podman-network-create(1))."""
+    return str(ipaddress.ip_network(fleet.subnet)[1])

@@ -91,6 +91,34 @@ _GRAPHITE_COMMANDS = (
     "a2ensite --quiet graphite",
 )
 
+# The programs whose lines the rule packs count (fleet.programs), none of them started by itself.
+_PROGRAMS = (
+    *("rsyslog", "curl", "nginx", "apache2", "haproxy", "php-fpm", "libfcgi-bin", "fail2ban", "chrony"),
+    *("postfix", "dovecot-imapd", "postgresql", "mariadb-server", "docker.io", "busybox-static"),
+    *("mdadm", "smartmontools", "ufw", "nftables", "unattended-upgrades", "xfsprogs", "btrfs-progs", "e2fsprogs"),
+)
+_UNSTARTED = (
+    *("nginx", "apache2", "haproxy", "php*-fpm", "fail2ban", "chrony", "postfix", "dovecot", "dovecot.socket"),
+    *("postgresql", "mariadb", "docker", "docker.socket", "containerd", "ufw", "nftables", "smartmontools", "smartd"),
+    *("unattended-upgrades", "e2scrub_reap", "e2scrub_all.timer", "fstrim.timer", "logrotate.timer", "man-db.timer"),
+    *("dpkg-db-backup.timer", "phpsessionclean.timer", "mdmonitor", "mdmonitor-oneshot.timer", "mdcheck_start.timer"),
+    *("mdcheck_continue.timer", "chrony-wait", "apache-htcacheclean", "blk-availability"),
+)
+_PROGRAMS_COMMANDS = (
+    *COMMON,
+    # What one of the releases does not have is not there to be disabled.
+    "cd /lib/systemd/system; for unit in "
+    + " ".join(_UNSTARTED)
+    + "; do for file in $unit $unit.service; do if [ -e $file ]; then systemctl disable --quiet $file; fi; done; done",
+    # Real kernel lines reach the host by journald, which does not take them away from the others on this machine.
+    "sed -i 's/^module(load=\"imklog\")/#&/' /etc/rsyslog.conf",
+)
+
+
+def _programs(suite: str, *extra: str) -> Recipe:
+    return Recipe(f"{suite}-programs", suite, (*BASE, *_PROGRAMS, *extra), commands=_PROGRAMS_COMMANDS)
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -98,6 +126,9 @@ RECIPES = {
         _host("bookworm-journal", "bookworm"),
         _host("trixie", "trixie"),
         _host("bullseye", "bullseye", "rsyslog"),
+        _programs("bullseye"),
+        _programs("bookworm", "dovecot-pop3d"),
+        _programs("trixie", "dovecot-pop3d"),
         Recipe(
             "graphite",
             "bookworm",

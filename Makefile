@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-outages proof-hosts proof-backfill proof-preview bench chaos fuzz artifacts lock pictures new-rule variables relock
+.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview bench chaos fuzz artifacts lock pictures new-rule variables relock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -23,6 +23,9 @@ unit: ## unit tests alone
 
 hosts: ## the tests on real hosts alone: refusals, molecule
 	@$(RUN) tools/test hosts
+
+proof-programs: ## every pack on lines of the real programs of Debian 11, 12, 13, caused on purpose (8 minutes; writes docs/proof/programs.md)
+	@$(RUN) python3 -m fleet.programs
 
 proof-outages: ## Telegraf, Loki and carbon fail in turn under real events (25 minutes; writes docs/proof/outages.md)
 	@$(RUN) python3 -m fleet.outages

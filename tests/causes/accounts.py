@@ -18,7 +18,7 @@ def set_up() -> None:
     write(
         "/etc/sudoers.d/proof",
         "Defaults !mail_badpass, !mail_no_user, !mail_no_perms\n"
-        "demo ALL=(ALL) NOPASSWD: ALL\nlimited ALL=(ALL) NOPASSWD: /usr/bin/true, PASSWD: /usr/bin/whoami\n",
+        "demo ALL=(ALL) NOPASSWD: ALL\nlimited ALL=(ALL) NOPASSWD: /usr/bin/id, PASSWD: /usr/bin/whoami\n",
         0o440,
     )
 
@@ -31,16 +31,16 @@ def sudo(user: str, *arguments: str, text: str | None = None, says: str = "") ->
 def by_sudo(ledger: Ledger) -> None:
     """sudo: run, refused, not proven."""
     for _ in range(3):
-        sudo("demo", "-n", "/usr/bin/true")
+        sudo("demo", "-n", "/usr/bin/id")
     sudo("demo", "-n", "--user=mallory", "/usr/bin/id")
-    sudo("limited", "-n", "/usr/bin/true")
+    sudo("limited", "-n", "/usr/bin/id")
     ledger.add("sudo", "command that was allowed", 5, sudo__command=1)
     sudo("demo", "-n", "--list")
     ledger.add("sudo", "sudo -l", 1)
     for _ in range(2):
-        sudo("mallory", "-S", "/usr/bin/true", text=PASSWORD + "\n", says="not")
+        sudo("mallory", "-S", "/usr/bin/id", text=PASSWORD + "\n", says="not")
     ledger.add("sudo", "user not in sudoers", 2, sudo__refused=1)
-    sudo("limited", "-S", "/usr/bin/id", text=PASSWORD + "\n", says="not allowed")
+    sudo("limited", "-S", "/usr/bin/env", text=PASSWORD + "\n", says="not allowed")
     ledger.add("sudo", "command that is not allowed", 1, sudo__refused=1)
     sudo("limited", "-k", "-S", "/usr/bin/whoami", text="wrong\nwrong\nwrong\n", says="incorrect password")
     ledger.add("sudo", "three wrong passwords", 1, sudo__auth_failure=1)

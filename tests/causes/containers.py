@@ -9,7 +9,7 @@ import tarfile
 import time
 
 from causes.ledger import Ledger
-from causes.shell import ENV, quietly, release, sh, wait_for, write
+from causes.shell import ENV, quietly, sh, wait_for, write
 
 RUN = ("docker", "run", "--network", "none", "--pull", "never")
 
@@ -51,30 +51,16 @@ def cause(ledger: Ledger) -> None:
         docker__killed=1,
         containerd__shim_exit=1,
     )
+    sh(*RUN, "nothing-like-it", fails=True)
+    ledger.add("docker", "image that does not exist (the client's fault)", 1)
     for _ in range(2):
-        sh(*RUN, "nothing-like-it", fails=True)
-    ledger.add("docker", "image that does not exist", 2, docker__request_failed=1, docker__error=1)
-    health = sh(
-        *RUN,
-        "--detach",
-        "--health-cmd",
-        "true",
-        "--health-interval",
-        "1s",
-        "--health-retries",
-        "99",
-        "--entrypoint",
-        "/bin/busybox",
-        "box",
-        "sleep",
-        "60",
-    ).strip()
-    time.sleep(2)
-    quietly("docker", "rm", "--force", health)
-    ledger.add("docker", "container with a health check, removed", 1, docker__container_exit=1, containerd__shim_exit=1)
+        sh("docker", "pull", "127.0.0.1:5/nothing", fails=True)
+    ledger.add("docker", "registry that does not answer", 2, docker__request_failed=1, docker__error=1)
     sh("systemctl", "restart", "docker")
     wait_for("Docker", lambda: quietly("docker", "ps") == 0)
     ledger.add("docker", "dockerd restarted", 1, docker__started=1)
     for metric in ("logs.containerd.oom", "logs.containerd.pull_failed"):
         ledger.cannot(metric, "written for Kubernetes (CRI) alone")
-    assert release() and pathlib.Path("/run/docker.sock").exists()
+    ledger.cannot("logs.docker.health_error", "a race of Docker's own: seen once, its line is the rule's test")
+    ledger.leave_open("logs.containerd.error", "on cgroup v1 containerd complains of each container")
+    assert pathlib.Path("/run/docker.sock").exists()

@@ -12,6 +12,8 @@ import argparse
 import concurrent.futures
 import io
 import json
+import platform
+import shlex
 import sys
 import tarfile
 import tempfile
@@ -24,9 +26,10 @@ from typing import Any
 
 from logmetrics import logql
 from logmetrics.compile import DEFAULT_PACKS_DIR, document, read_packs
+from logmetrics.rules import RuleSet
 from logmetrics.rulespec import Rule, pack_names
 
-from fleet import artifacts, hosts, loki, network, proof
+from fleet import artifacts, hosts, loki, network, programs_report, proof
 from fleet.fleets import FLEETS, Fleet, Host
 from fleet.podman import podman
 from fleet.progress import FleetError, say
@@ -47,6 +50,11 @@ OWN_FILES = (
 )
 SYSLOG_FILES = ("/var/log/auth.log", "/var/log/syslog", "/var/log/haproxy.log")
 SOURCES = {"files": (*SYSLOG_FILES, *OWN_FILES), "journal": ("journal", *OWN_FILES)}
+PACKAGES = (
+    *("openssh-server", "sudo", "login", "passwd", "util-linux", "cron", "systemd", "rsyslog", "nginx", "apache2"),
+    *("haproxy", "php-fpm", "postfix", "dovecot-core", "postgresql", "mariadb-server", "fail2ban", "chrony", "dpkg"),
+    *("unattended-upgrades", "docker.io", "containerd", "nftables"),
+)
 SELF = ("logs.parser.", "logs.ship.", "logs.script_error")
 
 
@@ -59,6 +67,11 @@ def all_rules() -> list[Rule]:
 def series_of(rules: Sequence[Rule]) -> dict[str, Rule]:
     """The name under which a metric is compared (a timing by its count), and a rule of it."""
     return {f"{rule.metric}.count" if rule.type == "timing" else rule.metric: rule for rule in rules}
+
+
+def ruleset(rules: Sequence[Rule]) -> RuleSet:
+    """The rules as the host has them."""
+    return RuleSet.from_document(document(list(rules)), "packs")
 
 
 def payload(rules: Sequence[Rule], loki_url: str, host: str) -> bytes:
@@ -123,6 +136,7 @@ class Run:
         self.loki_url = loki_url
         self.events: list[dict[str, Any]] = []
         self.not_caused: dict[str, str] = {}
+        self.open: dict[str, str] = {}
         self.begin = 0
         self.end = 0
         self.counted: dict[str, dict[str, float]] = {}  # by kind of source, then series
@@ -134,6 +148,7 @@ class Run:
         podman("cp", "-", f"{self.host.container}:/", stdin=payload(self.rules, self.loki_url, self.host.name))
         say(f"{self.host.name}: setting up {', '.join(groups)}")
         causes(self.host, "set-up", ["logger", "users", *groups])
+        self.versions = versions(self.host)
 
     def stand_at_the_ends(self) -> None:
         """Let the parser take the logs' ends for their beginnings, and wait for the next interval."""
@@ -150,6 +165,7 @@ class Run:
         made = causes(self.host, "cause", groups)
         self.events += made["events"]
         self.not_caused.update(made["not_caused"])
+        self.open.update(made["open"])
 
     def count(self) -> None:
         """Let the parser count and ship what has been written."""
@@ -182,6 +198,15 @@ class Run:
         return total
 
 
+def versions(host: Host) -> dict[str, str]:
+    """The versions of the programs on the host, and of its kernel, which is the machine's."""
+    words = ["dpkg-query", "--show", "--showformat", "${binary:Package} ${Version}\\n", *PACKAGES]
+    shown = hosts.execute(host, "sh", "-c", " ".join(map(shlex.quote, words)) + " || true")
+    found = dict(line.split(" ", 1) for line in shown.splitlines() if not line.endswith(" "))
+    found["(kernel)"] = ".".join(platform.release().split("-")[0].split(".")[:2])
+    return {name.partition(":")[0]: version for name, version in found.items()}
+
+
 def settle() -> None:
     """Wait until an interval is over and the parser's grace with it."""
     now = time.time()
@@ -205,21 +230,75 @@ def differences(run: Run) -> list[str]:
         wanted = expected.pop(series, 0.0)
         for name in SOURCES:
             counted, asked = run.counted[name].get(series, 0.0), run.asked[name].get(series)
-            if counted != wanted or asked != counted:
+            if asked != counted or (counted != wanted and series not in run.open):
                 found.append(
                     f"{run.host.name} {name}: {series}: caused {wanted:g}, counted {counted:g}, Loki {asked:g}"
                 )
     return found + [f"{run.host.name}: {series} is no metric of a pack" for series in expected]
 
 
-def keep_lines(run: Run, folder: Path) -> None:
-    """Write the lines that Loki was sent, for a look at them."""
+def sent_lines(run: Run, name: str) -> list[tuple[str, str]]:
+    """(source, line) of all that was shipped from one kind of source during the events."""
+    selector = f'{{host="{run.host.name}-{name}"}}'
+    found = loki.lines(run.loki_url, selector, run.begin - 20, run.end + 30)
+    return [(labels.get("source", ""), line) for labels, _, line in found]
+
+
+def write_lines(run: Run, folder: Path) -> None:
+    """Write all the lines to a folder, for a look at them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in SOURCES:
-        selector = f'{{host="{run.host.name}-{name}"}}'
-        with (folder / f"{run.host.name}-{name}.log").open("w") as file:
-            for labels, _, line in loki.lines(run.loki_url, selector, run.begin - 20, run.end + 30):
-                file.write(f"{labels.get('source', '')}\t{labels.get('program', '')}\t{line}\n")
+        text = "".join(f"{source}\t{line}\n" for source, line in sent_lines(run, name))
+        (folder / f"{run.host.name}-{name}.log").write_text(text)
+
+
+def report(runs: Sequence[Run], differing: Sequence[str]) -> str:
+    """The proof's text."""
+    names = [run.host.name for run in runs]
+    rows, reasons = [], {}
+    for series, rule in series_of(runs[0].rules).items():
+        wanted = [run.expected().get(series, 0.0) for run in runs]
+        left = next((run.open[rule.metric] for run in runs if rule.metric in run.open), "")
+        if any(wanted):
+            rows.append((series, [cell(run, series) for run in runs]))
+        else:
+            stated = next((run.not_caused[rule.metric] for run in runs if rule.metric in run.not_caused), "")
+            reasons[rule.metric] = left or stated or programs_report.elsewhere(rule)
+    verdict = "\n".join(f"- {line}" for line in differing)
+    return f"""\
+Each host's own logs are read twice, as files and by the journal (the programs' own files in both); each cell is
+`caused: counted of the files / counted by the journal / Loki's answer for both`, one number where all are equal.
+All other metrics of all packs counted 0 on every host, and Loki answers 0.
+{verdict}
+
+## What was counted
+
+{programs_report.counts_table(rows, names)}
+
+## What was done
+
+{programs_report.events_table({run.host.name: run.events for run in runs})}
+
+## Not caused
+
+Their rules are tested with the format of the program's source, which stands beside the test.
+
+{programs_report.reasons_table(reasons)}
+
+## Versions
+
+{programs_report.versions_table({run.host.name: run.versions for run in runs})}
+"""
+
+
+def cell(run: Run, series: str) -> str:
+    """What one host says of one metric."""
+    wanted = run.expected().get(series, 0.0)
+    seen = [run.counted[name].get(series, 0.0) for name in SOURCES] + [run.asked[name][series] for name in SOURCES]
+    if all(number == wanted for number in seen):
+        return f"{wanted:.0f}"
+    files, journal, *asked = (f"{number:.0f}" for number in seen)
+    return f"{wanted:.0f}: {files} / {journal} / {', '.join(asked)}"
 
 
 @contextmanager
@@ -262,9 +341,18 @@ def main(argv: Sequence[str]) -> int:
         list(pool.map(Run.count, runs))
         list(pool.map(ask_loki, runs))
         differing = [line for run in runs for line in differences(run)]
-        for run in runs:
-            if options.keep:
-                keep_lines(run, options.keep)
+        if options.keep:
+            for run in runs:
+                write_lines(run, options.keep)
+        if options.groups == [*GROUPS, SHARED] and runs[1:]:
+            text = report(runs, differing)
+            verdict = (
+                f"{len(differing)} differ" if differing else "each metric counted what was caused, and Loki agrees"
+            )
+            proof.write("programs", "make proof-programs", verdict, text)
+            for run in () if differing else runs:
+                kept = programs_report.samples(ruleset(rules), sent_lines(run, "files"))
+                programs_report.keep(run.host.name, kept)
     for line in differing:
         print(line)
     say("all equal" if not differing else f"{len(differing)} differ")

@@ -128,7 +128,7 @@ RECIPES = {
         _host("bullseye", "bullseye", "rsyslog"),
         _programs("bullseye"),
         _programs("bookworm", "dovecot-pop3d"),
-        _programs("trixie", "dovecot-pop3d"),
+        _programs("trixie", "dovecot-pop3d", "docker-cli"),
         Recipe(
             "graphite",
             "bookworm",

@@ -128,10 +128,11 @@ def by_mariadb(ledger: Ledger) -> None:
     ledger.add("mariadb", "slow statement", 1, mariadb__slow_seconds__count=1)
     sh("systemctl", "restart", "mariadb")
     ledger.add("mariadb", "server restarted", 1, mariadb__started=1)
-    unit = ["systemd-run", "--quiet", "--wait", "--unit=proof-mariadb", "--property=User=mysql"]
-    if not quietly(*unit, MARIADBD, "--nonsense=1"):
-        raise SystemExit("causes: MariaDB started with an option that does not exist")
-    ledger.add("mariadb", 'start with an unknown option (and "Aborting")', 1, mariadb__error=2, systemd__failed=1)
+    if not quietly("systemd-run", "--quiet", "--wait", "--unit=proof-mariadb", MARIADBD, "--user=nobody-here"):
+        raise SystemExit("causes: MariaDB started as a user that does not exist")
+    ledger.add(
+        "mariadb", 'start as a user that does not exist (and "Aborting")', 1, mariadb__error=2, systemd__failed=1
+    )
 
 
 def cause(ledger: Ledger) -> None:

@@ -8,6 +8,9 @@ from causes.shell import sh, write
 
 def set_up() -> None:
     """One module more. (imklog reads /proc/kmsg, which gives each line to one reader alone.)"""
+    # Debian 13 hides /dev/kmsg from rsyslog.
+    write("/etc/systemd/system/rsyslog.service.d/proof.conf", "[Service]\nPrivateDevices=no\nProtectKernelLogs=no\n")
+    sh("systemctl", "daemon-reload")
     write("/etc/rsyslog.d/00-proof.conf", 'module(load="imkmsg")\n')
     sh("systemctl", "restart", "rsyslog")
 

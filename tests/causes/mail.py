@@ -6,6 +6,7 @@ import contextlib
 import imaplib
 import pathlib
 import poplib
+import re
 import smtplib
 import socket
 import time
@@ -242,7 +243,7 @@ def by_dovecot(ledger: Ledger) -> None:
 
 def errors() -> int:
     """How many errors Dovecot itself remembers."""
-    return sum(": Error: " in line or ": Fatal: " in line for line in sh("doveadm", "log", "errors").splitlines())
+    return len(re.findall(r"^\w+ \d+ [\d:.]+ (?:Error|Fatal|Panic): ", sh("doveadm", "log", "errors"), re.M))
 
 
 def cause(ledger: Ledger) -> None:

@@ -14,6 +14,8 @@ def set_up() -> None:
     for user in USERS:
         sh("useradd", "--create-home", "--shell", "/bin/sh", user)
         sh("chpasswd", text=f"{user}:{PASSWORD}\n")
+        # Their managers run from now on; since systemd 256 each start of one would be a session of its own.
+        sh("loginctl", "enable-linger", user)
 
 
 def cause(ledger: Ledger) -> None:

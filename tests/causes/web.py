@@ -66,17 +66,17 @@ group = www-data
 listen = 127.0.0.1:9001
 pm = ondemand
 pm.max_children = 2
-request_slowlog_timeout = 1s
+request_slowlog_timeout = 5s
 slowlog = /var/log/proof-slow.log
-request_terminate_timeout = 3s
+request_terminate_timeout = 8s
 catch_workers_output = yes
 php_admin_flag[log_errors] = on
 """
 SCRIPTS = {
     "good": "echo 'good';",
     "fatal": "nope();",
-    "slow": "sleep(10);",
-    "busy": "usleep(900000);",
+    "slow": "sleep(30);",
+    "busy": "sleep(3);",
     "crash": "posix_kill(getmypid(), 11); sleep(1);",
 }
 
@@ -253,14 +253,14 @@ def run_script(name: str) -> subprocess.Popen[bytes]:
 def by_php(ledger: Ledger) -> None:
     """PHP-FPM with two workers."""
     for _ in range(2):
-        run_script("good").wait(20)
+        run_script("good").wait(60)
     ledger.add(php(), "script that works", 2)
     for _ in range(2):
-        run_script("fatal").wait(20)
+        run_script("fatal").wait(60)
     ledger.add(php(), "script with an unknown function", 2, phpfpm__fatal=1)
-    run_script("crash").wait(20)
+    run_script("crash").wait(60)
     ledger.add(php(), "worker that dies of SIGSEGV", 1, phpfpm__crashed=1)
-    run_script("slow").wait(20)
+    run_script("slow").wait(60)
     ledger.add(
         php(),
         "script beyond request_slowlog_timeout and request_terminate_timeout",
@@ -269,7 +269,7 @@ def by_php(ledger: Ledger) -> None:
         phpfpm__terminated=1,
     )
     for script in [run_script("busy") for _ in range(3)]:
-        script.wait(20)
+        script.wait(60)
     ledger.add(php(), "three requests for two workers", 1, phpfpm__max_children=1)
     time.sleep(1)
     sh("systemctl", "restart", php())

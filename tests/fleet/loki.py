@@ -32,8 +32,10 @@ memberlist: {bind_addr: [127.0.0.1], bind_port: %(gossip)d}
 ingester: {lifecycler: {min_ready_duration: 0s}}
 frontend: {encoding: protobuf}
 limits_config:
-  {allow_structured_metadata: true, discover_service_name: [], discover_log_levels: false,
-   unordered_writes: true, max_entries_limit_per_query: 50000}
+  {allow_structured_metadata: true, discover_service_name: [], discover_log_levels: false, ingestion_rate_mb: 32,
+   ingestion_burst_size_mb: 64, per_stream_rate_limit: 32MB, per_stream_rate_limit_burst: 64MB,
+   max_entries_limit_per_query: 50000}
+querier: {query_ingesters_within: 0s}
 schema_config:
   configs:
     - {from: "2024-01-01", store: tsdb, object_store: filesystem, schema: v13, index: {prefix: index_, period: 24h}}

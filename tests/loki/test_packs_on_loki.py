@@ -1,24 +1,24 @@
-"""Every rule of every pack, asked of a real Loki with the packs' own sample lines, answers what the engine counts.
+"""Every rule of every pack, asked of a real Loki, answers what the engine counts: on the packs' own sample lines and on
+lines that the real programs wrote.
 
-Lines that stand for repeated ones are left out: LogQL cannot
-multiply.
+Lines that stand for repeated ones are left out: LogQL cannot multiply.
 """
 
 from __future__ import annotations
 
 import json
 import time
-import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import fetch
+from fleet.loki import fetch, instant
 from logmetrics import check, lines, logql, rules, values
 from logmetrics.compile import DEFAULT_PACKS_DIR, document, read_packs
 from logmetrics.rulespec import Rule, pack_names
 
+REAL_LINES = Path(__file__).with_name("lines")
 PARTS: dict[str, Callable[[list[float]], float]] = {
     "count": len,
     "min": min,
@@ -32,9 +32,18 @@ def all_rules() -> list[Rule]:
     return [rule for pack in packs for rule in pack.rules]
 
 
+def real_lines() -> set[tuple[str, str]]:
+    """(source, line) of what the real programs of three Debian releases wrote (`make proof-programs`)."""
+    return {
+        (one["source"], one["line"])
+        for file in REAL_LINES.glob("*.jsonl")
+        for one in map(json.loads, file.read_text().splitlines())
+    }
+
+
 def samples() -> set[tuple[str, str]]:
-    """(source, line) of all tests but those of repeated lines."""
-    found = set()
+    """(source, line) of all real lines and of all tests but those of repeated lines."""
+    found = real_lines()
     for rule in all_rules():
         for test in rule.tests:
             line = test.line.encode()
@@ -89,9 +98,7 @@ def test_loki_answers_what_the_engine_counts(loki: str) -> None:
     kinds = {rule.metric: rule.type for rule in all_rules() if rule.type != "timing"}
     differing = {}
     for series, query in logql.document(all_rules(), "test", "5m").items():
-        parameters = urllib.parse.urlencode({"query": query, "time": now + 30})
-        answer = json.loads(fetch(f"{loki}/loki/api/v1/query?{parameters}"))["data"]["result"]
-        got = [float(one["value"][1]) for one in answer]
+        got = instant(loki, query, now + 30)
         want = expected(series, kinds, hits, read)
         if len(got) != 1 or (want is not None and got[0] != pytest.approx(want)):
             differing[series] = (got, want)
@@ -102,6 +109,10 @@ def test_every_rule_has_a_sample_that_counts() -> None:
     """Without this, equal zeros would pass for agreement."""
     hits, _ = counted()
     assert {rule.metric for rule in all_rules()} == {metric for metric, number in hits.items() if number}
+
+
+def test_real_lines_are_among_the_samples() -> None:
+    assert len(real_lines()) > 300
 
 
 def test_the_samples_come_from_the_repository() -> None:

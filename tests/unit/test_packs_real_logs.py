@@ -18,11 +18,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from logmetrics.compile import DEFAULT_PACKS_DIR, read_packs
 from logmetrics.compile import main as compile_packs
+from logmetrics.rulespec import pack_names
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = REPOSITORY / "roles/logmetrics/files/parse_loki_metrics.py"
 PACKS = ("sshd", "sudo", "cron")
+ALL_PACKS = tuple(pack_names([DEFAULT_PACKS_DIR]))
+DAY = 86400
 
 
 def folder() -> Path:
@@ -46,17 +50,17 @@ def of_late(data: bytes) -> bytes:
     return b"".join(moved[line[:6]] + line[6:] + b"\n" for line in data.splitlines())
 
 
-def counted(log: str, tmp_path: Path) -> dict[str, int]:
+def counted(log: str, tmp_path: Path, packs: tuple[str, ...] = PACKS, interval: int = 60) -> dict[str, int]:
     """What the host's program prints for a log, summed over its intervals, by metric."""
     source = tmp_path / "auth.log"
     source.write_bytes(of_late((folder() / log).read_bytes()))
-    assert compile_packs([*PACKS, "-o", str(tmp_path / "rules.json")]) == 0
+    assert compile_packs([*packs, "-o", str(tmp_path / "rules.json")]) == 0
     state = tmp_path / "state"
     state.mkdir()
     config = {
         "format": 1,
         "host": "test",
-        "interval": 60,
+        "interval": interval,
         "start": "beginning",
         "run_budget": 60.0,
         "rule_budget": 5.0,
@@ -73,7 +77,7 @@ def counted(log: str, tmp_path: Path) -> dict[str, int]:
         assert done.stderr == ""
         for point in done.stdout.splitlines():
             name, value, at = point.split(" ")
-            points[name, at] = int(value)
+            points[name, at] = int(float(value))
             lines = max(lines, int(value) if name == "logs.parser.lines" else 0)
     assert lines == len(source.read_bytes().splitlines())
     assert not any(times for (name, _), times in points.items() if name == "logs.script_error")
@@ -161,4 +165,32 @@ def test_linux_counts_equal_the_labels(tmp_path: Path) -> None:
     assert programs["sshd(pam_unix)"] > 0
     got = counted("Linux_2k.log", tmp_path)
     assert {metric: got.get(metric, 0) for metric in derived} == derived
+    assert not any(got.values())
+
+
+def programs_of_all_packs() -> set[str]:
+    """The syslog tags that any rule of any pack reads."""
+    return {
+        tag for pack in read_packs(ALL_PACKS, [DEFAULT_PACKS_DIR]) for rule in pack.rules for tag in rule.program or []
+    }
+
+
+def test_all_packs_together_count_the_same_on_openssh(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    own = counted("OpenSSH_2k.log", tmp_path / "own")
+    assert {row["Component"] for row in events("OpenSSH_2k.log")} == {"LabSZ"}  # the table has the host's name there
+    got = counted("OpenSSH_2k.log", tmp_path, ALL_PACKS, DAY)
+    assert len(got) > 150
+    assert got == {**dict.fromkeys(got, 0), **own}
+
+
+def test_all_packs_together_count_nothing_on_linux(tmp_path: Path) -> None:
+    rows = events("Linux_2k.log")
+    assert programs_of_all_packs() & {row["Component"] for row in rows} == {"kernel"}
+    # The kernel's lines are those of starts of the machine: nothing was killed, broken, lost or refused.
+    kernel = [row["EventTemplate"] for row in rows if row["Component"] == "kernel"]
+    trouble = re.compile(r"Out of memory|segfault|trap|I/O error|-fs |ata\d|Link is|Hardware Error|BUG|Oops|IN=|flood")
+    assert len(kernel) > 50
+    assert [template for template in kernel if trouble.search(template)] == []
+    got = counted("Linux_2k.log", tmp_path, ALL_PACKS, DAY)
     assert not any(got.values())

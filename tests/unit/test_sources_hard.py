@@ -620,3 +620,25 @@ def test_old_files_that_wait_are_followed_through_rotations(
     world.settle()
     assert world.stored() == world.expected()
     assert world.lost == 0
+
+
+@pytest.mark.parametrize("looks", [4, 7, 12])
+def test_a_large_compressed_copy_is_read_over_several_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    world = counting(World(tmp_path / "w", chunk=1 << 18))
+    for _ in range(4):
+        world.append(world.path, b"".join(world.line(world.now, "noise " + "x" * 1000) for _ in range(1500)))
+        world.write(5)
+    world.advance(1)
+    world.rotate()
+    world.compress(0, "gz")
+    for _ in range(12):
+        monkeypatch.setattr(count, "Budget", lambda seconds: Steps(looks))
+        world.write(5)
+        world.advance(60)
+        world.run()
+        assert world.lost == 0
+    monkeypatch.undo()
+    world.settle()
+    assert world.stored() == world.expected()

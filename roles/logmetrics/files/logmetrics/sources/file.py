@@ -96,12 +96,13 @@ class Track:
 
     def sign(self, reader: Reader) -> None:
         """Take the signatures anew after reading."""
+        length = min(SIGNED, self.offset)
+        self.tail = crc32(reader.pread(length, self.offset - length)) if length else 0
+        # Afterwards, as in a compressed file it is to begin anew.
         if self.head_length < SIGNED:
             # Beyond the cursor, too: so a file of which nothing was read yet is known again.
             head = reader.pread(SIGNED, 0)
             self.head_length, self.head = len(head), crc32(head)
-        length = min(SIGNED, self.offset)
-        self.tail = crc32(reader.pread(length, self.offset - length)) if length else 0
 
 
 class FileSource(Source):

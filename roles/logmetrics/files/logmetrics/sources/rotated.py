@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PACKED = (".gz", ".xz", ".zst", ".bz2")
 _STEP = 1 << 18
+_BEHIND = 256  # bytes before the wanted range that stay: to go back would be to unpack it all again
 _FREE = 1 << 20  # bytes that may be unpacked whatever the time: enough for what the signatures of most logs need
 
 
@@ -85,8 +86,8 @@ class Packed:
             self._open()
         try:
             while self._at + len(self._buffer) < offset + length:
-                # Drop what lies before the wanted range.
-                drop = min(len(self._buffer), offset - self._at)
+                # Drop what lies before the wanted range and what its reader may sign.
+                drop = min(len(self._buffer), offset - _BEHIND - self._at)
                 if drop > 0:
                     self._buffer = self._buffer[drop:]
                     self._at += drop

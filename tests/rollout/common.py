@@ -32,10 +32,17 @@ class Run:
         return sorted({line.strip() for line in self.text.splitlines() if re.search(pattern, line)})
 
 
-def command(playbook: str, *arguments: str, **settings: object) -> list[str]:
-    """The command line of a play on the fleet."""
-    inventory = ["-i", "tests/rollout/inventory"]
+INVENTORY = ("-i", "tests/rollout/inventory")
+
+
+def command_on(inventory: tuple[str, ...], playbook: str, *arguments: str, **settings: object) -> list[str]:
+    """The command line of a play on an inventory."""
     return ["ansible-playbook", *inventory, f"playbooks/{playbook}.yml", "-e", json.dumps(settings), *arguments]
+
+
+def command(playbook: str, *arguments: str, **settings: object) -> list[str]:
+    """The command line of a play on the fleet "rollout"."""
+    return command_on(INVENTORY, playbook, *arguments, **settings)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -43,11 +50,16 @@ def environment(**more: str) -> dict[str, str]:
     return dict(os.environ, ANSIBLE_CONFIG=str(TOP / "ansible.cfg"), ANSIBLE_FORCE_COLOR="0", **more)
 
 
-def play(playbook: str, *arguments: str, **settings: object) -> Run:
-    """Run a playbook with these settings on top of the inventory's."""
-    words = command(playbook, *arguments, **settings)
+def play_on(inventory: tuple[str, ...], playbook: str, *arguments: str, **settings: object) -> Run:
+    """Run a playbook on an inventory, with these settings on top of it."""
+    words = command_on(inventory, playbook, *arguments, **settings)
     done = subprocess.run(words, check=False, cwd=TOP, env=environment(), capture_output=True, text=True)
     return Run(done.returncode, done.stdout + done.stderr)
+
+
+def play(playbook: str, *arguments: str, **settings: object) -> Run:
+    """Run a playbook on the fleet "rollout"."""
+    return play_on(INVENTORY, playbook, *arguments, **settings)
 
 
 def site(*arguments: str, **settings: object) -> Run:

@@ -13,6 +13,7 @@ from role.scripts import load
 
 NAMES = load("filter_plugins/names.py")
 FAULTS = load("filter_plugins/faults.py")
+ADOPT = load("filter_plugins/adopt.py")
 GATE = load("filter_plugins/gate.py")
 ARTIFACTS = load("filter_plugins/artifacts.py")
 PLAN = load("filter_plugins/plan.py").plan
@@ -39,6 +40,7 @@ SEEN: dict[str, Any] = {
     "trees": {"/opt/loki": {"intact": False, "archive": None}},
     "services": {"telegraf.service": SERVICE, "loki.service": SERVICE},
     "schema": "",
+    "foreign": {"loki": None, "execs": []},
     "sources": {
         "resolved": ["/var/log/auth.log", "/var/log/syslog"],
         "reader": "telegraf",
@@ -53,7 +55,23 @@ CONDITIONS = {
     "tree": "/opt/loki",
     "ports": {"3100": {"variable": "logmetrics_loki_port", "unit": "loki.service"}},
     "telegraf": "auto",
+    "adopt": False,
 }
+
+
+HOWTO = """
+common:
+  storage:
+    filesystem: {chunks_directory: /tmp/loki/chunks}
+schema_config:
+  configs:
+    - from: 2024-01-01
+      store: boltdb-shipper
+      object_store: filesystem
+      schema: v13
+      index: {prefix: index_, period: 24h}
+"""
+FOREIGN = {"pid": 7, "unit": "", "config": "/etc/loki/loki-config.yaml", "text": HOWTO}
 
 
 def changed(tree: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -133,8 +151,10 @@ def test_settings_that_do_not_fit_are_told(key: str, value: Any, says: str | Non
         ),
         ("listeners", {"3100": "loki.service"}, None),
         ("free_mb", {"/opt": 200}, "/opt has 200 MB free, 1024 are needed"),
-        ("schema", "schema_config:\n  configs:\n  - store: boltdb-shipper\n", "its schema is not tsdb"),
-        ("schema", "schema_config:\n  configs:\n  - store: 'tsdb'\n", None),
+        ("foreign|loki", FOREIGN, "a Loki that is not the role's is here (pid 7); set logmetrics_adopt: true"),
+        ("foreign|loki", {**FOREIGN, "unit": "loki.service"}, "is here (loki.service)"),
+        ("foreign|loki", {**FOREIGN, "pid": 0}, "is here (/etc/loki/loki-config.yaml)"),
+        ("foreign|execs", ["/etc/telegraf/telegraf.conf"], "/etc/telegraf/telegraf.conf runs the log parser already"),
         ("sources|faults", {"/var/log/auth.log": "Permission denied"}, "Permission denied (as user telegraf)"),
         ("sources|probes|auth", {}, "lines of facility auth do not arrive in /var/log/auth.log, /var/log/syslog"),
         ("sources|probes|cron", {"/var/log/syslog": 1, "journal": 1}, "arrive in /var/log/syslog and journal"),
@@ -186,14 +206,39 @@ def test_a_host_that_cannot_be_looked_at_is_told(result: dict[str, Any], says: s
     assert (faults == []) if says is None else (len(faults) == 1 and says in faults[0])
 
 
-def test_a_loki_of_somebody_else_is_left_alone() -> None:
-    foreign = {**SERVICE, "there": True}
-    seen = {**SEEN, "services": {"telegraf.service": SERVICE, "loki.service": foreign}}
-    assert FAULTS.loki_faults(SEEN) == []
-    assert FAULTS.loki_faults({**seen, "services": {"loki.service": {**foreign, "ours": True}}}) == []
-    assert FAULTS.loki_faults(seen) == [
-        "a Loki that is not the role's is installed (loki.service); remove it, or leave this host out"
-    ]
+def test_a_loki_of_somebody_else_may_be_taken_over_with_its_data() -> None:
+    seen = changed(changed(SEEN, "foreign|loki", FOREIGN), "listeners", {"3100": "loki (pid 7)"})
+    wanted = {**CONDITIONS, "adopt": True}
+    assert FAULTS.host_faults(seen, wanted) == []
+    assert ADOPT.wish(SEEN, 3100) is None
+    wish = ADOPT.wish(seen, 3100)
+    assert wish == {
+        "execs": [],
+        "loki": {"pid": 7, "unit": "", "port": 3100, "chunks": "/tmp/loki/chunks"},  # noqa: S108 - the how-to's
+    }
+    assert ADOPT.lines(wish)[0].startswith("adopt: the Loki that is here is stopped")
+    old, new = ADOPT.schema(FOREIGN, "2026-11-24")
+    assert (old["from"], old["store"], new["from"], new["store"]) == (
+        "2024-01-01",
+        "boltdb-shipper",
+        "2026-11-24",
+        "tsdb",
+    )
+    tsdb = {**FOREIGN, "text": HOWTO.replace("boltdb-shipper", "tsdb")}
+    assert [one["store"] for one in ADOPT.schema(tsdb, "2026-11-24")] == ["tsdb"]
+    assert [one["from"] for one in ADOPT.schema({**FOREIGN, "text": ""}, "2026-11-24")] == ["2024-01-01"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no configuration that can be read"),
+        (HOWTO.replace(": filesystem", ": s3"), "keeps its data in files"),
+    ],
+)
+def test_a_loki_that_cannot_be_taken_over_is_told(text: str, says: str) -> None:
+    (line,) = ADOPT.faults(changed(SEEN, "foreign|loki", {**FOREIGN, "text": text}), True)
+    assert says in line
 
 
 def test_the_gate_counts_failed_and_lost_hosts_and_tells_a_common_fault_once() -> None:
@@ -282,6 +327,7 @@ WANTED: dict[str, Any] = {
     "rules": {"path": "/r", "owner": "root", "group": "root", "mode": "0640", "content": "{}\n"},
     "versions": {"loki": "3.7.8"},
     "begin": None,
+    "adopt": None,
     "proof": {"units": ["s"]},
     "links": [{"path": "/l", "target": "/t/p"}],
     "trees": [{"dest": "/t", "url": "http://m/t", "source": "/cache/t", "sha256": "abc", "members": {"x/p": "p"}}],

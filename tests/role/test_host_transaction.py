@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host import activate, arm, before, disk, removal, stage
+from host import activate, adopt, arm, before, disk, removal, stage
 from host.store import Fault, Store
 
 USER, GROUP = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
@@ -257,3 +257,24 @@ def test_a_state_of_a_newer_role_is_left_alone(machine: Machine) -> None:
     machine.store.state_path.write_text("{")
     with pytest.raises(Fault, match="move it away"):
         machine.store.load()
+
+
+def test_what_is_taken_over_is_given_back(machine: Machine) -> None:
+    conf = machine.top / "telegraf.conf"
+    text = "[agent]\n[[inputs.exec]]\n  commands = ['/etc/telegraf/parse_loki_metrics.py']\n\n[[outputs.file]]\n"
+    conf.write_text(text)
+    conf.chmod(0o604)
+    chunks, data = machine.top / "chunks", machine.top / "data"
+    (chunks / "index").mkdir(parents=True)
+    (chunks / "index" / "table").write_text("t")
+    data.mkdir()
+    loki = {"pid": 0, "unit": "", "port": 1, "chunks": str(chunks)}
+    wish = {"execs": [str(conf)], "loki": loki}
+    assert adopt.take(machine.store, wish, data) == [f"adopt {conf}", f"adopt {chunks}"]
+    assert (data / "chunks/index/table").read_text() == "t" and (chunks / "index/table").exists()
+    lines = conf.read_text().splitlines()
+    assert lines[0] == "[agent]" and lines[4] == "[[outputs.file]]"
+    assert all(line.startswith(adopt.MARK) for line in lines[1:4])
+    assert adopt.take(machine.store, wish, data) == []
+    assert adopt.give_back(machine.store) == [f"restored {conf}"]
+    assert conf.read_text() == text and conf.stat().st_mode & 0o777 == 0o604

@@ -110,3 +110,47 @@ def test_a_file_is_watched_from_its_end_on(tmp_path: Path) -> None:
 def test_auto_is_resolved_and_a_list_is_kept() -> None:
     assert LOOK.resolve(["auto"]) in (["journal"], list(LOOK.SYSLOG_FILES))
     assert LOOK.resolve(["/var/log/x", "journal"]) == ["/var/log/x", "journal"]
+
+
+CONF = """[agent]
+  interval = "10s"
+
+[[inputs.cpu]]
+
+[[inputs.exec]]
+  commands = ["/etc/telegraf/parse_loki_metrics.py"]
+  name_prefix = "syslog-metrics."
+  [inputs.exec.tags]
+    a = "b"
+
+[[outputs.file]]
+"""
+
+
+def test_an_exec_of_the_parser_in_telegraf_s_own_files_is_found(tmp_path: Path) -> None:
+    (tmp_path / "telegraf.d").mkdir()
+    (tmp_path / "telegraf.conf").write_text(CONF)
+    (tmp_path / "telegraf.d" / "logmetrics.conf").write_text(CONF)
+    (tmp_path / "telegraf.d" / "other.conf").write_text("[[inputs.exec]]\n  commands = ['/bin/true']\n")
+    assert LOOK.foreign_execs(tmp_path) == [str(tmp_path / "telegraf.conf")]
+    (tmp_path / "telegraf.conf").write_text("".join(f"# {line}\n" for line in CONF.splitlines()))
+    assert LOOK.foreign_execs(tmp_path) == []
+
+
+def test_a_configuration_is_cut_at_its_plugins_and_nothing_is_lost() -> None:
+    blocks = LOOK.toml_blocks(CONF)
+    assert "".join(line for block in blocks for line in block) == CONF
+    assert [LOOK.runs_parser(block) for block in blocks] == [False, False, False, True, False]
+    assert len(blocks[3]) == 6
+
+
+def test_a_loki_that_is_not_the_role_s_is_found_by_its_configuration(tmp_path: Path) -> None:
+    none = {"ours": False, "there": False, "command": ""}
+    config = tmp_path / "loki-config.yaml"
+    assert LOOK.foreign_loki(none, config) is None
+    config.write_text("# Role logmetrics\na: 1\n")
+    assert LOOK.foreign_loki(none, config) is None
+    config.write_text("auth_enabled: false\n")
+    found = LOOK.foreign_loki(none, config)
+    assert (found["pid"], found["config"], found["text"]) == (0, str(config), "auth_enabled: false\n")
+    assert LOOK.foreign_loki({**none, "ours": True, "there": True}, config) is None

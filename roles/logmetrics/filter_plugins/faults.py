@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from pathlib import Path
 from typing import Any
 
+
+def _load(path: Path) -> Any:
+    """A module of the role by its path: a filter plugin is no part of a package."""
+    spec = importlib.util.spec_from_file_location(f"logmetrics_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ADOPT = _load(Path(__file__).with_name("adopt.py"))
 INTERVAL_MIN, INTERVAL_MAX = 10, 3600
 PYTHON_MIN = (3, 8)
 VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -70,9 +83,8 @@ def host_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
                 lines.append(f"{path} has {free} MB free, {wanted['space_min_mb']} are needed; make room")
     return (
         lines
-        + loki_faults(seen)
         + telegraf_faults(seen, wanted)
-        + schema_faults(seen)
+        + ADOPT.faults(seen, wanted["adopt"])
         + source_faults(seen["sources"], wanted)
     )
 
@@ -80,19 +92,18 @@ def host_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 def port_faults(seen: dict[str, Any], ports: dict[str, dict[str, str]]) -> list[str]:
     """Ports that another program holds; `ports` is port -> {variable, unit}."""
     lines = []
+    taken = taken_over(seen)
     for port, holder in sorted(seen["listeners"].items()):
         use = ports[port]
-        if holder != use["unit"]:
+        if holder != use["unit"] and not (taken and holder.endswith(taken)):
             lines.append(f"port {port} is in use by {holder}; stop that or set {use['variable']}")
     return lines
 
 
-def loki_faults(seen: dict[str, Any]) -> list[str]:
-    """A Loki that somebody else installed: its unit, its config and its data are not the role's to replace."""
-    service = seen["services"]["loki.service"]
-    if service["there"] and not service["ours"]:
-        return ["a Loki that is not the role's is installed (loki.service); remove it, or leave this host out"]
-    return []
+def taken_over(seen: dict[str, Any]) -> str:
+    """How the listeners name a Loki that was started by hand; empty where there is none."""
+    loki = seen["foreign"]["loki"]
+    return f"(pid {loki['pid']})" if loki and loki["pid"] and not loki["unit"] else ""
 
 
 def telegraf_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -108,17 +119,6 @@ def telegraf_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
             return [f"{service['program'] or 'the installed Telegraf'} does not say its version; repair it"]
         if "telegraf.d" not in service["command"]:
             return ["the installed telegraf.service does not read /etc/telegraf/telegraf.d; add --config-directory"]
-    return []
-
-
-def schema_faults(seen: dict[str, Any]) -> list[str]:
-    """A Loki config from elsewhere whose data this role's Loki would not read."""
-    text = seen["schema"]
-    if text and not re.search(r"store:\s*['\"]?tsdb", text):
-        return [
-            "/etc/loki/loki-config.yaml is not the role's and its schema is not tsdb; "
-            "move it and its data away, or leave this host out"
-        ]
     return []
 
 

@@ -24,6 +24,7 @@ def _load(path: Path) -> Any:
     return module
 
 
+ADOPT = _load(Path(__file__).with_name("adopt.py"))
 DIFFERENCES = _load(Path(__file__).parents[1] / "files" / "host" / "differences.py")
 
 
@@ -90,6 +91,7 @@ def plan(wanted: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
             todo["services"][service["unit"]] = reasons
     todo["lines"] = [f"{kind}: {path}" for kind in todo if kind not in ("services", "lines") for path in todo[kind]]
     todo["lines"] += [f"restart {unit}: {'; '.join(why)}" for unit, why in todo["services"].items()]
+    todo["lines"] += ADOPT.lines(wanted["adopt"])
     todo["lines"] += point_lines(made, state)
     todo["due"] = bool(todo["lines"])
     todo["notes"] = notes(wanted, seen) if todo["due"] else []

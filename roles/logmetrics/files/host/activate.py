@@ -9,7 +9,7 @@ import syslog
 import time
 from typing import Any, Dict, List, Optional
 
-from . import arm, before, prove, switch, units
+from . import adopt, arm, before, prove, switch, units
 from .store import Fault, Point, Store
 
 
@@ -55,7 +55,8 @@ def activate(store: Store, new: Point, wish: Dict[str, Any]) -> Dict[str, Any]:
     state["proven"] = False
     store.save(state)
     changed: List[str] = []
-    problem = arm.arm(deadline) or carry_out(store, new, others, changed, alone(base, new))
+    problem = arm.arm(deadline) or take_over(store, wish.get("adopt"), changed)
+    problem = problem or carry_out(store, new, others, changed, alone(base, new))
     result: Dict[str, Any] = {
         "from": base,
         "to": new,
@@ -81,6 +82,15 @@ def activate(store: Store, new: Point, wish: Dict[str, Any]) -> Dict[str, Any]:
     return result
 
 
+def take_over(store: Store, adopt_wish: Optional[Dict[str, Any]], changed: List[str]) -> str:
+    """What somebody set up before becomes the role's (adopt.py); the problem in one line, empty where all is well."""
+    try:
+        changed += adopt.take(store, adopt_wish) if adopt_wish else []
+    except Exception as error:  # as in carry_out
+        return f"could not take over what was there: {error}"
+    return ""
+
+
 def alone(base: Point, new: Point) -> bool:
     """Whether the rules alone differ.
 
@@ -101,6 +111,8 @@ def carry_out(store: Store, new: Point, others: List[Optional[str]], changed: Li
         changed += switch.switch(store, new, others)
         changed += switch.begin(store, new)
         changed += switch.run_units(store, new, leaving, changed)
+        if new["release"] is None:
+            changed += adopt.give_back(store)
         proof = store.manifest(new["release"])["proof"]
         return prove.prove(proof) if proof else ""
     except Exception as error:  # whatever it is, also a fault of ours: the host goes back

@@ -236,6 +236,66 @@ def schema_block(path: Path) -> str:
     return block.group(0) if block else ""
 
 
+def toml_blocks(text: str) -> List[List[str]]:
+    """A Telegraf configuration cut at its `[[plugin]]` lines (and at `[agent]` and its like); lines keep their ends."""
+    blocks: List[List[str]] = [[]]
+    for line in text.splitlines(keepends=True):
+        # A plugin's own tables, `[inputs.exec.tags]`, belong to it.
+        if re.match(r"\s*(\[\[[\w.]+\]\]|\[(agent|global_tags|secretstores)\b)", line):
+            blocks.append([])
+        blocks[-1].append(line)
+    return blocks
+
+
+def runs_parser(block: List[str]) -> bool:
+    """Whether a block is an exec input that runs the log parser."""
+    live = [line for line in block if not line.lstrip().startswith("#")]
+    return bool(live) and "inputs.exec]]" in live[0] and any("parse_loki_metrics" in line for line in live)
+
+
+def foreign_execs(folder: Path) -> List[str]:
+    """Files of Telegraf's, not the role's, that run the log parser."""
+    files = [folder / "telegraf.conf", *sorted((folder / "telegraf.d").glob("*.conf"))]
+    found = []
+    for path in files:
+        if path.is_file() and path.name != "logmetrics.conf":
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if any(runs_parser(block) for block in toml_blocks(text)):
+                found.append(str(path))
+    return found
+
+
+def foreign_loki(service: Dict[str, Any], config: Path) -> Optional[Dict[str, Any]]:
+    """A Loki that is not the role's: pid (0: it does not run), unit (empty: started by hand), its configuration.
+
+    `service` is loki.service as seen; `config` where a Loki's configuration is looked for when none runs.
+    """
+    pid, unit, command = 0, "", ""
+    if service["ours"]:
+        return None
+    if service["there"]:
+        unit, command = "loki.service", service["command"]
+        pid = int(run(["systemctl", "show", unit, "-p", "MainPID", "--value"]).strip() or 0)
+    here = os.readlink("/proc/self/ns/pid")
+    for folder in [] if unit else Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(str(folder / "ns/pid")) != here:
+                continue  # a container's is not this host's
+            if Path(os.readlink(str(folder / "exe"))).name.startswith("loki"):
+                pid, command = int(folder.name), proc(int(folder.name), "cmdline").replace("\0", " ")
+        except OSError:
+            continue
+    named = re.search(r"-config\.file[= ](\S+)", command)
+    path = Path(named.group(1)) if named else config
+    if not unit and not pid and (not path.is_file() or first_line(str(path)).endswith("logmetrics")):
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    return {"pid": pid, "unit": unit, "config": str(path), "text": text}
+
+
 def json_file(path: Path) -> Optional[Dict[str, Any]]:
     """A JSON object of the role's own; None where there is none, or it cannot be read."""
     try:
@@ -436,6 +496,10 @@ def main(argument: str) -> int:
             trees={path: look_at_tree(Path(path)) for path in wanted["trees"]},
             state=json_file(Path(wanted["state"])),
             lease=json_file(Path(wanted["lease"])),
+            foreign={
+                "loki": foreign_loki(services["loki.service"], Path(wanted["schema"])),
+                "execs": foreign_execs(Path(wanted["telegraf_folder"])),
+            },
             schema=schema_block(Path(wanted["schema"])),
             listeners=listeners(wanted["ports"]),
             free_mb={path: free_mb(Path(path)) for path in wanted["space"]},

@@ -238,6 +238,8 @@ def draft(
     value = _capture(found, kind)
     kept = cut(found, value)
     match = "^" + "".join(piece.regex for piece in kept)
+    if len(kept) == len(found) and not any(piece.fixed for piece in kept):
+        match += "$"  # no word to tell it by: at least nothing may follow
     name = None if program is None else program.decode("utf-8", "replace")
     # A key of a value says less than the value.
     words = [a.text.lower() for a, b in zip(kept, [*kept[1:], Piece("sign", "")]) if a.kind == "word" and b.text != "="]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
 
 from hypothesis import strategies as st
 from logmetrics import count, leanjson, replay, stamp, state, values
@@ -25,7 +25,7 @@ from replayed import Journal
 from world import START, World
 from writer import METRIC, Log, rules
 
-Step = tuple[Any, ...]
+Step = Tuple[Any, ...]
 NEW_METRIC = "logs.test.event2"
 
 # Sources by name: patterns in the configuration, and the logs that are written.

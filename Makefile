@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview bench chaos fuzz pythons artifacts lock pictures new-rule variables relock
+.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview bench chaos fuzz pythons artifacts lock pictures new-rule variables relock proof-rules proof-rollout bench-scale
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -38,6 +38,15 @@ proof-backfill: ## history for new rules on a real host into a real carbon, twic
 
 proof-preview: ## 100 rules beside 100 others over 1 GB of logs (5 minutes; writes docs/proof/preview.md)
 	@$(RUN) python3 -m bench.preview
+
+proof-rules: ## rules on many real hosts: previews, canaries, kills, bad sets (make proof-rules HOSTS=20; writes docs/proof/rules.md)
+	@$(RUN) python3 -m fleet.rules_proof --hosts $(or $(HOSTS),20)
+
+bench-scale: ## what a host costs the controller, with and without mitogen (make bench-scale HOSTS=1000; writes docs/proof/scale.md)
+	@$(RUN) python3 -m fleet.scale_bench --hosts $(or $(HOSTS),1000)
+
+proof-rollout: ## twelve ways in which a rollout goes wrong (make proof-rollout HOSTS=10; writes docs/proof/rollout.md)
+	@$(RUN) python3 -m fleet.failures_proof --hosts $(or $(HOSTS),10)
 
 bench: ## the parser beside mtail, promtail, Telegraf, ripgrep and others (an hour; writes docs/proof/bench.md); BENCH=--help
 	@$(RUN) python3 -m bench $(BENCH)

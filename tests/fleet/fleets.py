@@ -69,12 +69,12 @@ class Fleet:
                 return f"http://{host.address}:{MIRROR_PORT}"
         raise FleetError(f"fleet {self.name} has no mirror host")
 
-    def first(self, count: int) -> Fleet:
-        """The same fleet with its first `count` hosts and its mirror alone; FleetError where it has not so many."""
+    def first(self, count: int, after: int = 0) -> Fleet:
+        """The same fleet with its mirror and `count` of its hosts alone; FleetError where it has less."""
         plain = [host for host in self.hosts if host.overlay != MIRROR]
-        if not 0 < count <= len(plain):
-            raise FleetError(f"fleet {self.name} has {len(plain)} hosts, not {count}")
-        wanted = {host.name for host in plain[:count]}
+        if not 0 < count <= len(plain) - after:
+            raise FleetError(f"fleet {self.name} has {len(plain)} hosts, not {after + count}")
+        wanted = {host.name for host in plain[after : after + count]}
         return replace(self, hosts=tuple(host for host in self.hosts if host.overlay == MIRROR or host.name in wanted))
 
     def host(self, name: str) -> Host:
@@ -151,6 +151,7 @@ FLEETS = {
             "10.213.76.0/24",
             *((f"h{number:02}", "bookworm", 10 + number, "") for number in range(1, SCALE_MOST + 1)),
             ("mirror", "bookworm-journal", 81, MIRROR),
+            old=True,
         ),
         _fleet(
             "lifecycle",

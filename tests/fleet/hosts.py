@@ -58,7 +58,7 @@ def up(fleet: Fleet, mirror: bool = True) -> None:
         namespace.ensure()  # again: the last of other fleets may have gone meanwhile, and the namespace with it
         images.ensure({host.recipe.name: host.recipe for host in wanted}.values())
         fleet.control_dir.mkdir(parents=True, exist_ok=True)
-        keys.write_known_hosts(fleet)
+        keys.write_known_hosts(named(fleet.name))
         there = containers(fleet)
         fresh = [host for host in wanted if _start(host, plan(fleet, host, served), there)]
     if fresh:

@@ -71,7 +71,7 @@ class Operator:
             "ansible_ssh_private_key_file": str(fleet.home / "id_ed25519"),
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={fleet.home / 'known_hosts'} "
             "-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
-            "ansible_control_path": f"{fleet.control_dir}/%%h",
+            "ansible_control_path": f"{self.home}/%%h",  # its own, so that two may play on one fleet
             "logmetrics_mirror": fleet.mirror_url,
             "logmetrics_lock": "",
             **self.settings,

@@ -229,3 +229,18 @@ def test_health_of_a_host_without_the_role_says_so(tmp_path: Any) -> None:
     assert {key: found[key] for key in NOTHING} == NOTHING
     assert found["faults"] == ["no release of logmetrics is in force here; run site.yml"]
     assert found["drift"] == []
+
+
+@pytest.mark.parametrize(
+    ("here", "due"),
+    [
+        ({"release": "r2", "rules": "bbb"}, True),
+        ({"release": "r1", "rules": "bbb"}, False),
+        ({"release": "r2", "rules": "aaa"}, False),
+        ({"release": None, "rules": None}, False),
+    ],
+)
+def test_a_repair_is_never_ahead_of_the_gate(here: dict[str, Any], due: bool) -> None:
+    plan = {"due": True, "lines": ["files: /etc/x"], "notes": [], "release": "r2", "rules": "bbb", "from": here}
+    found = RULES.repair_alone(plan)
+    assert (found["due"], bool(found["notes"])) == (due, not due)

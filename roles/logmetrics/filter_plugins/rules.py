@@ -59,6 +59,15 @@ def rules_plan(said: dict[str, Any], rules: str) -> dict[str, Any]:
     }
 
 
+def repair_alone(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan that does nothing where it would bring another release or other rules: that is a rollout's to do."""
+    ahead = [what for what in ("release", "rules") if plan[what] != plan["from"].get(what)]
+    if not plan["due"] or not ahead:
+        return plan
+    note = f"left alone: other {' and '.join(ahead)} would come; run site.yml"
+    return {**plan, "due": False, "lines": [], "notes": [*plan["notes"], note]}
+
+
 def groups_of(names: list[str]) -> list[str]:
     """The groups that tell hosts apart: the most general one only where there is no other."""
     own = [name for name in names if name not in (*UNGROUPED, "logmetrics")]
@@ -170,6 +179,7 @@ class FilterModule:
         return {
             "logmetrics_rules_faults": rules_faults,
             "logmetrics_rules_plan": rules_plan,
+            "logmetrics_repair_alone": repair_alone,
             "logmetrics_preview_notes": preview_notes,
             "logmetrics_note_lines": note_lines,
         }

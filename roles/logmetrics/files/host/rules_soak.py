@@ -25,7 +25,7 @@ def soak(store: Store, wish: Dict[str, Any]) -> Dict[str, Any]:
     """Look a few times an interval until the new set has finished `intervals` ones.
 
     `wish`: document (the hash inside the compiled rules), interval (s), intervals, limits {run_ms, series}.
-    Returns problem (empty where nothing speaks against the set), findings (kind, metric, line, text), seconds.
+    Returns problem (empty where nothing speaks against the set), findings (kind, metric, line, text), at, seconds.
     """
     began = time.time()
     deadline = began + (TAKEOVER + wish["intervals"] + 2) * wish["interval"]
@@ -54,6 +54,7 @@ def soak(store: Store, wish: Dict[str, Any]) -> Dict[str, Any]:
     return {
         "problem": "; ".join(one["text"] for one in findings),
         "findings": findings,
+        "at": time.time(),
         "seconds": round(time.time() - began, 1),
     }
 

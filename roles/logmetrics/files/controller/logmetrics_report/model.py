@@ -53,6 +53,8 @@ class Host:
         self.problem = ""
         self.task = ""
         self.journal = ""
+        self.findings: list[dict[str, str]] = []  # of a canary's watch: kind, metric, line, text
+        self.found = 0.0  # when, Unix time
         self.outcome = ""  # of the last verb that changed something
         self.old = ""  # what is wrong with the old release, where going back did not help
         self.begun: dict[str, Any] = {}
@@ -91,6 +93,8 @@ class Host:
             "went_back": ENDS.get(self.outcome) == "rolled_back",
             "old_release_problem": self.old,
             "journal": self.journal,
+            "findings": self.findings,
+            "found": self.found,
         }
 
 
@@ -210,6 +214,9 @@ class Report:
         if answer.get("changed"):
             it.changes = [self.clean(str(line)) for line in answer["changed"]]
         it.old = self.clean(str(answer.get("old") or it.old))
+        if answer.get("findings"):
+            it.found = float(answer.get("found", 0))
+            it.findings = [{key: self.clean(str(value)) for key, value in one.items()} for one in answer["findings"]]
         if point(answer.get("to")):
             it.begun, it.wanted = point(answer.get("from")), point(answer["to"])
         if answer.get("problem"):

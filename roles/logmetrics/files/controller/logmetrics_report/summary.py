@@ -36,6 +36,7 @@ def sentence(document: dict[str, Any]) -> str:
 def lines(document: dict[str, Any], page: str) -> list[str]:
     """The summary: verdict, what went wrong where (each problem once), where the page is."""
     out = [f"{verdict(document)}: {document['playbook']}, {sentence(document)}, in {duration(document['seconds'])}."]
+    out += [f"  {line}" for line in document["controller"] if line.startswith("controller: ")]
     problems: dict[str, list[str]] = {}
     for name, host in document["hosts"].items():
         if host["problem"]:

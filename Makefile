@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview bench chaos fuzz pythons artifacts lock pictures new-rule variables relock proof-rules proof-rollout bench-scale
+.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview rollout interrupts lifecycle bench chaos fuzz pythons artifacts lock pictures new-rule variables relock proof-rules proof-rollout bench-scale
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -50,6 +50,15 @@ proof-rollout: ## twelve ways in which a rollout goes wrong (make proof-rollout 
 
 bench: ## the parser beside mtail, promtail, Telegraf, ripgrep and others (an hour; writes docs/proof/bench.md); BENCH=--help
 	@$(RUN) python3 -m bench $(BENCH)
+
+rollout: ## broken canaries, hosts that are not confirmed, power cuts, two operators, drift, on real hosts (half an hour)
+	@$(RUN) pytest -q tests/rollout
+
+interrupts: ## the controller killed before and during every task, then run again (an hour; writes docs/proof/interrupts.md)
+	@$(RUN) python3 -m rollout.interrupts $(INTERRUPTS)
+
+lifecycle: ## install, upgrade, downgrade, rollback, remove on Debian 11, 12, 13 (half an hour; writes docs/proof/lifecycle.md)
+	@$(RUN) python3 -m rollout.lifecycle
 
 chaos: ## 10,000 random schedules, a crash at every call, planted faults (docs/proof/chaos.md); SCHEDULES=500 SEED=1: that many alone
 	@$(RUN) python3 -m proving.chaos $(SCHEDULES) $(SEED)

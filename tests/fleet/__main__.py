@@ -85,7 +85,8 @@ def run_molecule(scenario: str) -> int:
     except OSError as error:
         raise FleetError("molecule cannot be run; use tools/with-venv, which provides it") from error
     finally:
-        hosts.down(named("test"))  # also where the scenario failed on the way
+        # Also where the scenario failed on the way.
+        hosts.down(named("test" if scenario == "default" else scenario))
     say(f"molecule {scenario}: {'ok' if code == 0 else f'failed with exit {code}'} in {time.monotonic() - began:.0f} s")
     return code
 

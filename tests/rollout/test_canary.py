@@ -15,8 +15,8 @@ NO_FOLDER = '[[outputs.file]]\n  files = ["/nonexistent/folder/points"]\n'
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"logmetrics_loki_version": "9.0.1"}, "loki.service does not start"),
-        ({"logmetrics_loki_version": "9.0.2"}, "loki.service ended again shortly after its start"),
+        pytest.param({"logmetrics_loki_version": "9.0.1"}, "loki.service does not start", id="9.0.1"),
+        pytest.param({"logmetrics_loki_version": "9.0.2"}, "loki.service ended again", id="9.0.2"),
         ({"logmetrics_outputs": [NO_FOLDER]}, "telegraf.service (does not start|ended again)"),
     ],
 )

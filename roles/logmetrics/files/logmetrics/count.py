@@ -10,6 +10,7 @@ import time
 
 from . import buckets, config, diag, output, rulebook, runtime
 from .accounts import Accounts
+from .codes import Codes
 from .errors import Busy, Fault
 from .history import History, catalog_id
 from .output import write_stdout
@@ -73,6 +74,7 @@ class Run:
         self.lost = 0
         self.lost_bytes = 0
         self.watch = Watch(settings.rule_budget)
+        self.codes = Codes(settings.state_dir)
 
     # The state.
 
@@ -193,7 +195,7 @@ class Run:
         """Read all sources; what was counted, and the Unix time up to which every source has been read."""
         settings, state = self.settings, self.state
         rulebook.update(state, settings.rules, settings.state_dir, self.now, state["interval"], self.faults)
-        timeline = rulebook.load(state, settings.state_dir)
+        timeline = rulebook.load(state, settings.state_dir, self.codes)
         tally = Tally(
             state["interval"],
             state["first"],
@@ -455,6 +457,7 @@ class Run:
         write("".join([again, *lines, self._self_text()]).encode("utf-8"))
         if prepared:
             self.store.commit()
+            self.codes.save()
             rulebook.remove(self.dropped, state, self.settings.state_dir)
 
     def _is_steady(self) -> bool:

@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .codes import Codes
+
 
 PREFIX = "rules-"
 
@@ -80,14 +82,14 @@ def _go_on(timeline: list[list[Any]], faults: list[str], what: str) -> None:
     faults.append(f"{what} (counting goes on by the last good rules)")
 
 
-def load(state: dict[str, Any], folder: str) -> Timeline:
+def load(state: dict[str, Any], folder: str, codes: Codes | None = None) -> Timeline:
     """The rule sets that the state names, from their copies. Raises Fault."""
     sets = []
     for start, digest in state["timeline"]:
         path = _copy(folder, digest)
         try:
             with open(path, "rb") as file:
-                sets.append((start, RuleSet.from_bytes(file.read(), path)))
+                sets.append((start, RuleSet.from_bytes(file.read(), path, codes, digest)))
         except OSError as error:
             raise Fault(
                 f"{path}: cannot be read: {error.strerror}; put it back, or remove the state to begin anew"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from . import leanjson
+from .codes import Codes
 from .errors import Fault
 from .watch import TooSlow, Watch
 
@@ -50,6 +53,7 @@ class Rule:
     """One rule; its regex is compiled when its program first occurs."""
 
     __slots__ = (
+        "_codes",
         "_pattern",
         "groups",
         "help",
@@ -65,8 +69,9 @@ class Rule:
         "value",
     )
 
-    def __init__(self, doc: dict[str, Any], number: int) -> None:
+    def __init__(self, doc: dict[str, Any], number: int, codes: Codes | None = None) -> None:
         self.number = number
+        self._codes = codes or Codes()
         self.metric: str = doc["metric"]
         self.type: str = doc.get("type") or "counter"
         self.match: str = doc["match"]
@@ -84,11 +89,13 @@ class Rule:
     def pattern(self) -> re.Pattern[bytes]:
         """The regex, over bytes. Raises Fault where Python's `re` does not take it."""
         if self._pattern is None:
-            import re  # noqa: PLC0415 - not needed by a run in which no rule's program occurs
-
             try:
-                self._pattern = re.compile(self.match.encode("utf-8"))
-            except (re.error, OverflowError, RecursionError) as error:
+                self._pattern = self._codes.pattern(self.match.encode("utf-8"))
+            except Exception as error:
+                from re import error as re_error  # noqa: PLC0415 - only where one was raised
+
+                if not isinstance(error, (re_error, OverflowError, RecursionError)):
+                    raise
                 raise Fault(
                     f"rule {self.metric}: its regex is unfit: {error}; run the check verb on its pack"
                 ) from None
@@ -128,14 +135,17 @@ class Hit:
 class RuleSet:
     """All rules of one `rules.json`, by program."""
 
-    def __init__(self, rules: Iterable[Rule], digest: str) -> None:
+    def __init__(self, rules: Iterable[Rule], digest: str, codes: Codes | None = None, name: str = "") -> None:
         self.rules = list(rules)
         self.digest = digest
+        self.codes = codes or Codes()  # where their regexes are kept compiled
+        self.name = name  # under which they are; "" for none
         self.unfit: list[Fault] = []  # rules that were set aside, as their regex cannot be used
 
     @classmethod
-    def from_document(cls, doc: Any, where: str) -> RuleSet:
+    def from_document(cls, doc: Any, where: str, codes: Codes | None = None, name: str = "") -> RuleSet:
         """Rules from the content of rules.json, and the built-in ones. Raises Fault."""
+        codes = codes or Codes()
         if not isinstance(doc, dict) or not isinstance(doc.get("rules"), list):
             raise Fault(f"{where}: is no compiled rule set; make it with the compile verb")
         form = doc.get("format")
@@ -148,14 +158,14 @@ class RuleSet:
             unfit = _unfit(one)
             if unfit:
                 raise Fault(f"{where}: rule {number - len(BUILT_IN) + 1} {unfit}")
-            rules.append(Rule(one, number))
-        return cls(rules, str(doc.get("hash") or ""))
+            rules.append(Rule(one, number, codes))
+        return cls(rules, str(doc.get("hash") or ""), codes, name)
 
     @classmethod
-    def from_bytes(cls, data: bytes, where: str) -> RuleSet:
+    def from_bytes(cls, data: bytes, where: str, codes: Codes | None = None, name: str = "") -> RuleSet:
         """Rules from the bytes of rules.json. Raises Fault."""
         try:
-            return cls.from_document(leanjson.loads(data), where)
+            return cls.from_document(leanjson.loads(data), where, codes, name)
         except ValueError as error:
             raise Fault(f"{where}: is no JSON: {error}; compile it again") from None
 
@@ -179,7 +189,8 @@ class View:
 
     def __init__(self, rules: list[Rule], unfit: list[Fault]) -> None:
         self._unfit = unfit
-        self._left_out: list[Rule] = []
+        self._rules = rules
+        self.left_out: list[Rule] = []
         self._ready: dict[bytes | None, list[Rule]] = {}
         self._by_program: dict[bytes, list[Rule]] = {}
         self._any = [rule for rule in rules if rule.programs is None]
@@ -204,6 +215,20 @@ class View:
         """Programs that rules name."""
         return list(self._by_program)
 
+    def by_number(self) -> dict[int, Rule]:
+        """The rules by their numbers in the set."""
+        return {rule.number: rule for rule in self._rules}
+
+    @property
+    def signature(self) -> str:
+        """Tells which rules of a set these are."""
+        return f"{crc32(' '.join(str(rule.number) for rule in self._rules).encode()):08x}"
+
+    @property
+    def has_unfit(self) -> bool:
+        """Whether a rule of the set was found that cannot be used."""
+        return bool(self._unfit)
+
     def rules_for(self, program: bytes | None) -> list[Rule]:
         """Rules to try on a line of this program (None: a line without a syslog header)."""
         key = program if program in self._by_program else None
@@ -214,14 +239,14 @@ class View:
 
     def without(self, rules: list[Rule]) -> None:
         """Leave these rules out from now on."""
-        self._left_out = rules
+        self.left_out = rules
         for key, ready in self._ready.items():
             self._ready[key] = [rule for rule in ready if rule not in rules]
 
     def _usable(self, rules: list[Rule]) -> list[Rule]:
         usable = []
         for rule in rules:
-            if rule in self._left_out:
+            if rule in self.left_out:
                 continue
             try:
                 rule.pattern  # noqa: B018 - compiles it

@@ -9,18 +9,24 @@ from .watch import TooSlow, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Dict, Tuple
 
     from .buckets import Bucket
-    from .bulk import Pile, Program, Sorter
     from .rules import Hit, Rule, RuleSet, View
     from .sources.base import Entry
     from .stamp import Stamp
+    from .sweep import Form, Sweep
+
+    # (start of the interval, {piece or line: how often}, lines, by what they were counted)
+    Stretch = Tuple[int, Dict[bytes, int], int, Sweep]
 
 AHEAD = 60  # seconds by which a stamp may be ahead of the clock
 SECOND = 1_000_000_000
 SHORT_LINE = 32  # bytes
 BULK_FROM = 8192  # bytes; for fewer the exact way is quicker
+STRETCH = 16_384  # bytes of one minute, from which on they are counted by themselves
+FIRST_LINES = 20  # in which one must have a header
+NO_SLOT = -1  # lines of which only the exact way can say it
 LOOK_BACK = 100  # lines without a stamp at a buffer's end, before the exact way is taken
 OTHER, INVALID = "_other", "_invalid"
 
@@ -121,8 +127,8 @@ class Tally:
         self.intervals: list[list[int]] = []  # [until, seconds] of those before it, oldest first
         self.watch = Watch()
         self._aside = 0  # rules set aside that are known of here
-        self._sorters: dict[str, Sorter | None] = {}
-        self._programs: dict[tuple[int, str, bytes, int], Program] = {}
+        self._forms: dict[str, Form | None] = {}  # by source
+        self._sweeps: dict[tuple[int, str, str], Sweep] = {}  # by rule set, source and form
         self._views: dict[tuple[int, str], View] = {}
 
     def slot(self, second: int) -> int:
@@ -150,24 +156,29 @@ class Tally:
     def _add_bulk(self, source: str, data: bytes) -> bool:
         """Count by the fast way; False where the buffer or the rules do not fit it, and nothing was counted."""
         # Bytes that the exact way takes off a line.
-        if b"\r" in data or b"\0" in data:
+        if b"\r" in data or b"\0" in data or _has_longer_line(data, self.line_max):
             return False
-        sorter = self._sorter(source, data)
-        if sorter is None:
+        form = self._form(source, data)
+        if form is None:
             return False
         now = self.clock()
-        lines = data.split(b"\n")
-        lines.pop()
-        last = self._last_stamp(lines, now)
+        last = self._last_stamp(data, now)
         if last is None:
             return False
-        piles, odd = sorter.choose(lines)
-        if len(odd) > len(lines) // 2:
-            del self._sorters[source]  # another form: the next buffer's first line tells which
-        slots: dict[bytes, int] = {}
-        for pile in piles:
-            odd += self._add_pile(source, pile, sorter, now, slots)
-        self.lines += len(lines)
+        try:
+            stretches = self._stretches(source, data, form, now)
+        except TooSlow:
+            return False  # one by one it shows which rule it was
+        finally:
+            self.watch.working = None
+        if stretches is None:
+            return False
+        odd: list[bytes] = []
+        before = self.lines
+        for stretch in stretches:
+            self._add_stretch(stretch, odd)
+        if len(odd) > (self.lines - before) // 2:
+            del self._forms[source]  # another form: the next buffer's first lines tell which
         for line in odd:
             self._add_odd(source, line, now)
         if last[0] <= int(now) + AHEAD:
@@ -178,77 +189,139 @@ class Tally:
             self.carried[source] = int(now * SECOND)
         return True
 
-    def _sorter(self, source: str, data: bytes) -> Sorter | None:
-        """How the source's lines are put apart, or None where they must be taken one by one."""
-        from . import bulk  # noqa: PLC0415 - a run without new lines needs no regex
+    def _form(self, source: str, data: bytes) -> Form | None:
+        """The form of the lines' headers, or None where they must be taken one by one."""
+        from . import sweep  # noqa: PLC0415 - not needed by a run without new lines
 
-        if source not in self._sorters:
-            views = [self.view(rules, source) for _, rules in self.timeline.sets]
-            first = data[: data.find(b"\n")]
-            form = None if any(view.for_any_program for view in views) else bulk.form_of(first, self.interval)
-            programs = {program for view in views for program in view.programs()}
-            self._sorters[source] = None if form is None else bulk.Sorter(programs, form, first)
-        return self._sorters[source]
+        if source not in self._forms:
+            if any(self.view(rules, source).for_any_program for _, rules in self.timeline.sets):
+                self._forms[source] = None
+                return None
+            at = 0
+            for _ in range(FIRST_LINES):
+                end = data.find(b"\n", at)
+                if end < 0:
+                    return None
+                form = sweep.form_of(data[at:end], self.interval)
+                if form is not None:
+                    self._forms[source] = form
+                    break
+                at = end + 1
+            else:
+                return None
+        return self._forms[source]
 
-    def _last_stamp(self, lines: list[bytes], now: float) -> Stamp | None:
+    def _last_stamp(self, data: bytes, now: float) -> Stamp | None:
         """The stamp of the last line that has one."""
-        for line in reversed(lines[-LOOK_BACK:]):
-            found = split(line[: self.line_max], now)[0]
-            if found is not None:
+        end = len(data) - 1
+        for _ in range(LOOK_BACK):
+            at = data.rfind(b"\n", 0, max(0, end)) + 1
+            found = split(data[at : min(end, at + self.line_max)], now)[0]
+            if found is not None or not at:
                 return found
+            end = at - 1
         return None
 
-    def _add_pile(self, source: str, pile: Pile, sorter: Sorter, now: float, slots: dict[bytes, int]) -> list[bytes]:
-        """Count lines of one program; those that the exact way must take. `slots` are the buffer's stamps so far."""
-        from . import bulk  # noqa: PLC0415 - as above
-
-        unit = sorter.form.unit
-        rest = sorter.form.rest_of_stamp + pile.offset + b" "
+    def _stretches(self, source: str, data: bytes, form: Form, now: float) -> list[Stretch] | None:
+        """What the lines come to, by stretches of one interval; None where they must be taken one by one."""
+        slots: dict[bytes, int] = {}
 
         def slot_of(minute: bytes) -> int:
             """The interval of a minute; -1 of one that is none, or that may be too far ahead of the clock."""
-            stamp = minute + rest
-            slot = slots.get(stamp)
+            slot = slots.get(minute)
             if slot is None:
-                found = split(stamp, now)[0]
-                unfit = (
-                    found is None
-                    or found[0] // unit * unit + unit > int(now) + AHEAD
-                    or found[0] // unit * unit < self.since
-                )
-                slot = slots[stamp] = -1 if found is None or unfit else found[0] // self.interval * self.interval
+                stamp = split(minute + form.rest_of_stamp, now)[0]
+                begin = 0 if stamp is None else stamp[0] // form.unit * form.unit
+                unfit = stamp is None or begin + form.unit > int(now) + AHEAD or begin < self.since
+                slot = slots[minute] = -1 if stamp is None or unfit else stamp[0] // self.interval * self.interval
             return slot
 
-        rules = self.timeline.sets[-1][1]
-        if len(self.timeline.sets) > 1:
-            in_force = {id(self.timeline.at(slot_of(minute))) for minute in set(map(sorter.minute, pile.lines))}
-            if in_force != {id(rules)}:
-                return list(pile.lines)  # about a change of the rules
-        tag_end = pile.tag_at + len(pile.name)
-        key = (id(rules), source, pile.name, tag_end)
-        program = self._programs.get(key)
-        if program is None:
-            own = self.view(rules, source).rules_for(pile.name)
-            program = self._programs[key] = bulk.Program(own, tag_end)
-        self.watch.working = program
-        try:
-            counts = bulk.count(program, pile.lines, sorter, self.line_max, lambda minute: slot_of(minute) < 0)
-        except TooSlow:
-            return list(pile.lines)  # one by one it shows which rule it was
-        finally:
-            self.watch.working = None
-        for minute, by_rule in counts.by_minute.items():
+        found: list[Stretch] = []
+        text = b"\n" + data
+        start, end = 0, len(text) - 1
+        at = text.rfind(b"\n", 0, end) + 1
+        last_minute = text[at : at + form.minute_end]
+        while start < end:
+            minute = text[start + 1 : start + 1 + form.minute_end]
+            stop = end
+            if minute != last_minute:
+                stop = text.find(b"\n", text.rfind(b"\n" + minute, start, end) + 1)
             slot = slot_of(minute)
+            counted = None
+            if slot >= 0 and (stop == end or stop - start >= STRETCH):
+                sweep = self._sweep(self.timeline.at(slot), source, form)
+                self.watch.working = sweep
+                counted = sweep.of_one_minute(text, start, stop)
+            if counted is None:
+                return self._mixed(source, form, text, start, slot_of, found)
+            found.append((slot, *counted, sweep))
+            start = stop
+        return found
+
+    def _mixed(
+        self,
+        source: str,
+        form: Form,
+        text: bytes,
+        start: int,
+        slot_of: Callable[[bytes], int],
+        found: list[Stretch],
+    ) -> list[Stretch] | None:
+        """The rest of a buffer, in which minutes are mixed or short."""
+        first = slot_of(text[start + 1 : start + 1 + form.minute_end])
+        rules = self.timeline.at(first) if first >= 0 else self.timeline.sets[-1][1]
+        sweep = self._sweep(rules, source, form)
+        self.watch.working = sweep
+        counted = sweep.of_any_minute(text, start, len(text) - 1)
+        if counted is None:
+            return None
+        by_slot: dict[int, dict[bytes, int]] = {}
+        apart = set()  # minutes that are none, lie ahead of the clock, or have other rules
+        for (minute, piece), number in counted.items():
+            slot = slot_of(minute) if minute else NO_SLOT
+            if minute and (slot < 0 or self.timeline.at(slot) is not rules):
+                apart.add(minute)
+                piece, slot = b"", 0  # noqa: PLW2901 - a line all the same
+            own = by_slot.setdefault(slot, {})
+            own[piece] = own.get(piece, 0) + number
+        if apart:
+            one_by_one: dict[bytes, int] = {}
+            for line in text[start + 1 :].splitlines(True):
+                if line[: form.minute_end] in apart and (b"", line) not in counted:
+                    one_by_one[line] = one_by_one.get(line, 0) + 1
+            found.append((NO_SLOT, one_by_one, 0, sweep))
+        found += [(slot, own, sum(own.values()), sweep) for slot, own in by_slot.items()]
+        return found
+
+    def _sweep(self, rules: RuleSet, source: str, form: Form) -> Sweep:
+        from . import sweep  # noqa: PLC0415 - as above
+
+        key = (id(rules), source, form.key)
+        found = self._sweeps.get(key)
+        if found is None:
+            found = self._sweeps[key] = sweep.Sweep(self.view(rules, source), form, rules.codes, rules.name)
+        return found
+
+    def _add_stretch(self, stretch: Stretch, odd: list[bytes]) -> None:
+        """Count what a stretch's lines came to; those for the exact way go to `odd`."""
+        slot, counts, lines, sweep = stretch
+        self.lines += lines
+        late = slot < self.closed
+        for piece, number in counts.items():
+            if not piece:
+                continue
+            rules = sweep.rules(piece)
+            if rules is None:
+                odd += [piece[:-1]] * number
+                continue
             if slot < self.first:
                 continue
-            late = slot < self.closed
             bucket = (self.late if late else self.open).setdefault(slot, {})
-            for rule, number in by_rule.items():
+            for rule in rules:
                 bucket[rule.metric] = bucket.get(rule.metric, 0) + number
                 if self.newest.get(rule.metric, 0) < slot:
                     self.newest[rule.metric] = slot
-            self.late_lines += counts.matched[minute] if late else 0
-        return counts.exact
+            self.late_lines += number if late else 0
 
     def _add_odd(self, source: str, raw: bytes, now: float) -> None:
         """Count one line of which the fast way knows that rules may be for it; it has a header, and so a stamp."""
@@ -316,7 +389,7 @@ class Tally:
     def _set_aside(self) -> None:
         """Rules took too long: go on without them."""
         self._aside = len(self.watch.aside)
-        self._programs.clear()
+        self._sweeps.clear()
         for view in self._views.values():
             view.without(self.watch.aside)
 
@@ -341,6 +414,16 @@ class Tally:
         if self.newest.get(rule.metric, 0) < slot:
             self.newest[rule.metric] = slot
         return True
+
+
+def _has_longer_line(data: bytes, most: int) -> bool:
+    """Whether a line is longer than `most` bytes: by steps as long as may be."""
+    at = 0
+    while len(data) - at > most:
+        at = data.rfind(b"\n", at, at + most + 1) + 1
+        if not at:
+            return True
+    return False
 
 
 def _fill(rule: Rule, names: list[str]) -> str:

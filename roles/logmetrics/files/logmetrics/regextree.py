@@ -1,0 +1,302 @@
+"""A rule's regex as a tree that is safe in a text of many lines, and whether two of them can match one line.
+
+Nodes are tuples: ("b", mask) one byte of a set (bit n of the mask stands for byte n), ("|", sequences), ("*", least,
+most or None, whether greedy, sequence), ("$",) the line's end, ("B", text) a word boundary. A sequence is a tuple of
+nodes. No set holds the newline, so that nothing made of a tree goes beyond its line. Where anything here does not
+understand a regex it raises Unfit, and the rule is matched line by line instead.
+"""
+
+from __future__ import annotations
+
+import re
+
+try:
+    from re import _constants as _codes  # type: ignore[attr-defined]  # Python 3.11 and later
+    from re import _parser  # type: ignore[attr-defined]
+except ImportError:
+    import sre_constants as _codes
+    import sre_parse as _parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Tuple
+
+    Node = Tuple[Any, ...]
+    Sequence = Tuple[Node, ...]
+
+_ALL = (1 << 256) - 1
+NO_NEWLINE = _ALL ^ (1 << 10)
+_MOST_PAIRS = 20_000
+_MOST_COPIES = 4
+
+
+class Unfit(Exception):  # noqa: N818 - what the regex is
+    """The regex has something that a tree does not show."""
+
+
+def _mask(values: Iterable[int]) -> int:
+    found = 0
+    for value in values:
+        found |= 1 << value
+    return found
+
+
+_DIGITS = _mask(range(48, 58))
+_SPACES = _mask((9, 10, 11, 12, 13, 32))
+_WORDS = _DIGITS | _mask(range(65, 91)) | _mask(range(97, 123)) | 1 << 95
+_CATEGORIES = {
+    _codes.CATEGORY_DIGIT: _DIGITS,
+    _codes.CATEGORY_NOT_DIGIT: _ALL ^ _DIGITS,
+    _codes.CATEGORY_SPACE: _SPACES,
+    _codes.CATEGORY_NOT_SPACE: _ALL ^ _SPACES,
+    _codes.CATEGORY_WORD: _WORDS,
+    _codes.CATEGORY_NOT_WORD: _ALL ^ _WORDS,
+}
+# One step each in the regex engine, where a list of ranges is several.
+_SHORT = {NO_NEWLINE: b".", _DIGITS: b"\\d", _WORDS: b"\\w", _ALL ^ _SPACES: b"\\S"}
+ANYTHING: Node = ("*", 0, None, False, (("b", NO_NEWLINE),))
+
+
+def parse(pattern: bytes) -> Sequence:
+    """The regex as it stands at a message's first byte (an unanchored one begins with ANYTHING). Raises Unfit."""
+    try:
+        parsed = _parser.parse(pattern)
+        flags = parsed.state.flags
+    except (re.error, OverflowError, RecursionError, AttributeError) as error:
+        raise Unfit(str(error)) from None
+    if flags & (re.LOCALE | re.VERBOSE):
+        raise Unfit("its flags")
+    tree = list(parsed)
+    # `^` matches the message's first byte alone, also with the flag m: a message has no newline.
+    if tree and _is_start(tree[0]):
+        return _sequence(tree[1:], flags)
+    if len(tree) == 1 and tree[0][0] is _codes.BRANCH:
+        branches = [list(one) for one in tree[0][1][1]]
+        if any(_is_start(one[0]) for one in branches if one):
+            return (
+                (
+                    "|",
+                    tuple(
+                        _sequence(one[1:], flags) if one and _is_start(one[0]) else (ANYTHING, *_sequence(one, flags))
+                        for one in branches
+                    ),
+                ),
+            )
+    return (ANYTHING, *_sequence(tree, flags))
+
+
+def literal(text: bytes) -> Sequence:
+    """A text as it stands."""
+    return tuple(("b", 1 << byte) for byte in text)
+
+
+def _is_start(item: Any) -> bool:
+    return item[0] is _codes.AT and item[1] in (_codes.AT_BEGINNING, _codes.AT_BEGINNING_STRING)
+
+
+def _sequence(tree: Any, flags: int) -> Sequence:
+    found: list[Node] = []
+    for operation, argument in tree:
+        if operation is _codes.SUBPATTERN:
+            _, added, removed, inner = argument
+            found += _sequence(inner, (flags | added) & ~removed)
+        else:
+            found.append(_node(operation, argument, flags))
+    return tuple(found)
+
+
+def _node(operation: Any, argument: Any, flags: int) -> Node:
+    if operation in (_codes.LITERAL, _codes.NOT_LITERAL, _codes.ANY, _codes.IN):
+        mask = _set(operation, argument, flags) & NO_NEWLINE
+        if not mask:
+            raise Unfit("it matches a newline alone")
+        return ("b", mask)
+    if operation is _codes.BRANCH:
+        return ("|", tuple(_sequence(one, flags) for one in argument[1]))
+    if operation in (_codes.MAX_REPEAT, _codes.MIN_REPEAT):
+        least, most, inner = argument
+        unlimited = most is _codes.MAXREPEAT or most >= _codes.MAXREPEAT
+        return ("*", least, None if unlimited else most, operation is _codes.MAX_REPEAT, _sequence(inner, flags))
+    if operation is _codes.AT:
+        if argument in (_codes.AT_END, _codes.AT_END_STRING):
+            return ("$",)
+        if argument is _codes.AT_BOUNDARY:
+            return ("B", b"\\b")
+        if argument is _codes.AT_NON_BOUNDARY:
+            return ("B", b"\\B")
+    raise Unfit(f"{operation} {argument}")
+
+
+def _set(operation: Any, argument: Any, flags: int) -> int:
+    """The bytes that an item matches; those of a negated set, too, are case-folded before they are negated."""
+    if operation is _codes.ANY:
+        return _ALL
+    if operation in (_codes.LITERAL, _codes.NOT_LITERAL):
+        mask = _folded(1 << argument, flags)
+        return _ALL ^ mask if operation is _codes.NOT_LITERAL else mask
+    mask, negated = 0, False
+    for kind, value in argument:
+        if kind is _codes.NEGATE:
+            negated = True
+        elif kind is _codes.LITERAL:
+            mask |= _folded(1 << value, flags)
+        elif kind is _codes.RANGE:
+            mask |= _folded(_mask(range(value[0], value[1] + 1)), flags)
+        elif kind is _codes.CATEGORY and value in _CATEGORIES:
+            mask |= _CATEGORIES[value]
+        else:
+            raise Unfit(f"{kind} {value}")
+    return _ALL ^ mask if negated else mask
+
+
+def _folded(mask: int, flags: int) -> int:
+    if not flags & re.IGNORECASE:
+        return mask
+    small, large = mask & _mask(range(97, 123)), mask & _mask(range(65, 91))
+    return mask | small >> 32 | large << 32
+
+
+def text(sequence: Sequence) -> bytes:
+    """A sequence as a regex for Python's `re`, in which line ends are newlines; without groups that capture."""
+    return b"".join(_text(node) for node in sequence)
+
+
+def _text(node: Node) -> bytes:
+    kind = node[0]
+    if kind == "b":
+        return _class(node[1])
+    if kind == "|":
+        return b"(?:" + b"|".join(text(one) for one in node[1]) + b")"
+    if kind == "*":
+        _, least, most, greedy, inner = node
+        body = text(inner)
+        if not (len(inner) == 1 and inner[0][0] == "b"):
+            body = b"(?:" + body + b")"
+        if (least, most) == (0, 1) and body[:3] == b"(?:":
+            # A branch with nothing in it: the engine is quicker at that than at a repeat.
+            return b"(?:" + text(inner) + b"|)" if greedy else b"(?:|" + text(inner) + b")"
+        if (least, most) == (0, 1):
+            times = b"?"
+        elif most is None:
+            times = b"*" if least == 0 else b"+" if least == 1 else b"{%d,}" % least
+        else:
+            times = b"{%d,%d}" % (least, most)
+        return body + times + (b"" if greedy else b"?")
+    if kind == "$":
+        return b"(?=\\n)"
+    if kind == "=":
+        return b"(?=" + text(node[1]) + b")"
+    found: bytes = node[1]
+    return found
+
+
+def _class(mask: int) -> bytes:
+    if mask & (mask - 1) == 0:
+        return _byte(mask.bit_length() - 1)
+    if mask in _SHORT:
+        return _SHORT[mask]
+    negated = bin(mask).count("1") > 128
+    members = _ALL ^ mask if negated else mask
+    out = b"[^" if negated else b"["
+    at = 0
+    while members >> at:
+        if members >> at & 1:
+            end = at
+            while members >> (end + 1) & 1:
+                end += 1
+            out += _byte(at) if end == at else _byte(at) + b"-" + _byte(end)
+            at = end
+        at += 1
+    return out + b"]"
+
+
+def _byte(value: int) -> bytes:
+    char = bytes([value])
+    return char if char.isalnum() or char in b" :_/=,;'\"<>@%!&`~" else b"\\x%02x" % value
+
+
+class Positions:
+    """A sequence as positions (its sets of bytes) and what may follow what: the automaton of Glushkov.
+
+    It accepts all that the sequence matches, and somewhat more: counts above a few are not kept, nor are boundaries
+    and ends.
+    """
+
+    def __init__(self, sequence: Sequence) -> None:
+        self.masks: list[int] = []
+        self.follow: list[set[int]] = []
+        self.empty, self.first, self.last = self._walk(sequence)
+
+    @property
+    def first_bytes(self) -> int:
+        """The set of bytes with which a match may begin; all of them where it may be empty."""
+        found = _ALL if self.empty else 0
+        for position in self.first:
+            found |= self.masks[position]
+        return found
+
+    def _walk(self, sequence: Sequence) -> tuple[bool, set[int], set[int]]:
+        empty, first, last = True, set(), set()  # type: ignore[var-annotated]
+        for node in sequence:
+            one_empty, one_first, one_last = self._one(node)
+            self._link(last, one_first)
+            if empty:
+                first = first | one_first
+            last = (last | one_last) if one_empty else one_last
+            empty = empty and one_empty
+        return empty, first, last
+
+    def _one(self, node: Node) -> tuple[bool, set[int], set[int]]:
+        kind = node[0]
+        if kind == "b":
+            self.masks.append(node[1])
+            self.follow.append(set())
+            return False, {len(self.masks) - 1}, {len(self.masks) - 1}
+        if kind == "|":
+            parts = [self._walk(one) for one in node[1]]
+            return (
+                any(part[0] for part in parts),
+                set().union(*(part[1] for part in parts)),
+                set().union(*(part[2] for part in parts)),
+            )
+        if kind == "*":
+            _, least, most, _, inner = node
+            if most == 0:
+                return True, set(), set()
+            copies = max(1, min(least, _MOST_COPIES))
+            empty, first, last = self._walk(inner * copies)
+            if most is None or most > copies:
+                # More of it: once more at the end, as often as you like.
+                more_empty, more_first, more_last = self._walk(inner)
+                self._link(more_last, more_first)
+                self._link(last, more_first)
+                first = first | more_first if empty else first
+                last = last | more_last
+                empty = empty or more_empty
+            return empty or least == 0, first, last
+        return True, set(), set()
+
+    def _link(self, before: set[int], after: set[int]) -> None:
+        for position in before:
+            self.follow[position] |= after
+
+
+def may_share_a_line(one: Positions, two: Positions) -> bool:
+    """Whether one line might match both (each from the message's first byte on, whatever comes after its match)."""
+    if one.empty or two.empty:
+        return True
+    todo = [(mine, theirs) for mine in one.first for theirs in two.first if one.masks[mine] & two.masks[theirs]]
+    seen: dict[tuple[int, int], bool] = dict.fromkeys(todo, True)
+    while todo:
+        mine, theirs = todo.pop()
+        if mine in one.last or theirs in two.last:
+            return True
+        for after in one.follow[mine]:
+            mask = one.masks[after]
+            for other in two.follow[theirs]:
+                if mask & two.masks[other] and (after, other) not in seen:
+                    seen[after, other] = True
+                    todo.append((after, other))
+        if len(seen) > _MOST_PAIRS:
+            return True
+    return False

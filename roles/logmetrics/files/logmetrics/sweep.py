@@ -1,0 +1,149 @@
+"""Many lines at a time: the way of all lines whose header is the usual one; the others take the exact way in `tally`.
+
+One regex goes over a whole buffer (see `sweepregex`), in one call of C code, and gives for each line a piece of text
+that tells which rules count it. Python's own steps are per buffer, not per line. Which interval the lines belong to is
+settled by the bytes of the stamp up to the minute: where all lines of a stretch have the same (the header's text occurs
+as often as there are lines), nothing is looked at per line; else the regex has a second group for these bytes.
+"""
+
+from __future__ import annotations
+
+from . import stamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+    from .codes import Codes
+    from .rules import Rule, View
+
+try:
+    from _collections import _count_elements  # type: ignore[import-not-found]
+except ImportError:
+
+    def _count_elements(mapping: dict, iterable: object) -> None:  # type: ignore[type-arg]
+        for one in iterable:  # type: ignore[attr-defined]
+            mapping[one] = mapping.get(one, 0) + 1
+
+
+class Form:
+    """Where the parts of a header stand in one form of stamp."""
+
+    __slots__ = ("fraction", "minute_end", "offset", "rest_of_stamp", "seconds_at", "unit")
+
+    def __init__(self, seconds_at: int, fraction: bytes, offset: bytes, interval: int) -> None:
+        self.seconds_at = seconds_at  # of the colon before them
+        self.fraction = fraction  # with its point, as in the first line
+        self.offset = offset  # from UTC, as it stands there
+        self.unit = 60 if interval % 60 == 0 else 10 if interval % 10 == 0 else 1  # seconds that these bytes tell apart
+        self.minute_end = seconds_at + {60: 0, 10: 2, 1: 3}[self.unit]  # the bytes before settle the interval
+        self.rest_of_stamp = b":00"[self.minute_end - seconds_at :] + offset + b" "
+
+    @property
+    def key(self) -> str:
+        """Two forms with the same key have the same header."""
+        point = self.fraction[:1].decode("latin-1")
+        return f"{self.minute_end} {self.seconds_at} {point}{len(self.fraction)} {self.offset.decode('latin-1')}"
+
+    def header(self, minutes: bool) -> bytes:
+        """The regex of stamp and host; `minutes`: with a group for the bytes that settle the interval."""
+        minute = b".{%d}" % self.minute_end
+        rest = {0: b":[0-5]\\d", 2: b"\\d", 3: b""}[self.minute_end - self.seconds_at]
+        fraction = b""
+        if self.fraction:
+            fraction = b"\\%s\\d{%d}" % (self.fraction[:1], len(self.fraction) - 1)
+        offset = self.offset.replace(b"+", b"\\+")
+        return (b"(" + minute + b")" if minutes else minute) + rest + fraction + offset + b" \\S+ "
+
+
+def form_of(line: bytes, interval: int) -> Form | None:
+    """The form of a line's header, or None for one that has no fixed places."""
+    if stamp.rfc3164(line, 0) is not None:
+        return Form(12, b"", b"", interval) if line[15:16] == b" " else None
+    if line[10:11] == b"T" and line[4:5] == b"-":
+        found = stamp.iso(line, 0, 0)
+        at = 19
+        if line[19:20] in (b".", b","):
+            at = 20
+            while line[at : at + 1].isdigit():
+                at += 1
+        if found is not None and line[at : at + 1] in (b"+", b"-", b"Z", b"z") and found[3] > at and at != 20:
+            return Form(16, line[19:at], line[at : found[3]], interval)
+    return None
+
+
+class Sweep:
+    """A source's rules of one rule set, for lines of one form."""
+
+    def __init__(self, view: View, form: Form, codes: Codes, name: str) -> None:
+        """`name` tells the rule set; "" where nothing is to be kept."""
+        self.form = form
+        self._view = view
+        self._codes = codes
+        self._name = name
+        self._made: dict[bool, tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None] = {}
+
+    def _regex(self, minutes: bool) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
+        if minutes not in self._made:
+            self._made[minutes] = self._make(minutes)
+        return self._made[minutes]
+
+    def _make(self, minutes: bool) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
+        view = self._view
+        rules = view.by_number()
+        key = f"sweep {self._name} {view.signature} {self.form.key} {int(minutes)}"
+        kept = self._codes.find(key) if self._name and not view.left_out else None
+        if kept is not None:
+            pattern, pieces = kept
+        else:
+            from .sweepregex import Script  # noqa: PLC0415 - once for a rule set
+
+            programs = {name: view.rules_for(name) for name in view.programs()}
+            script = Script(programs, self.form, minutes)
+            pieces = {piece.decode("latin-1"): sorted(numbers) for piece, numbers in script.outcomes.items()}
+            made = self._codes.numbered(key, script.text, (1, 2) if minutes else (1,), pieces)
+            if made is None:
+                return None
+            pattern = made
+            if not self._name or view.left_out or view.has_unfit:
+                self._codes.forget(key)
+        return pattern, {
+            piece.encode("latin-1"): [rules[number] for number in numbers] for piece, numbers in pieces.items()
+        }
+
+    def of_one_minute(self, text: bytes, start: int, end: int) -> tuple[dict[bytes, int], int] | None:
+        """({piece or line: how often}, lines) of a stretch of one minute; a line has its newline, and no piece has one.
+
+        `text[start]` is the newline before its first line, `text[end]` its last one. None where its lines are not all
+        of the minute of the first.
+        """
+        made = self._regex(False)
+        if made is None:
+            return None
+        pattern, pieces = made
+        minute = text[start : start + 1 + self.form.minute_end]
+        counts: dict[bytes, int] = {}
+        found = pattern.findall(text, start, end + 1)
+        _count_elements(counts, filter(None, found))  # most lines count for nothing
+        odd = of_minute = 0
+        for one, number in counts.items():
+            if one not in pieces:
+                odd += number
+                of_minute += number if one.startswith(minute[1:]) else 0
+        if text.count(minute, start, end) != len(found) - odd + of_minute:
+            return None
+        return counts, len(found)
+
+    def of_any_minute(self, text: bytes, start: int, end: int) -> dict[tuple[bytes, bytes], int] | None:
+        """{(minute, piece or line): how often} of a stretch; of a line that needs the exact way the minute is empty."""
+        made = self._regex(True)
+        if made is None:
+            return None
+        counts: dict[tuple[bytes, bytes], int] = {}
+        _count_elements(counts, made[0].findall(text, start, end + 1))
+        return counts
+
+    def rules(self, piece: bytes) -> list[Rule] | None:
+        """The rules that count a line with this piece; None for a line that needs the exact way."""
+        made = self._made.get(False) or self._made.get(True)
+        return made[1].get(piece) if made else None

@@ -1,0 +1,280 @@
+"""All rules of a source as one regex over a whole buffer of lines: how `sweep` counts.
+
+The regex matches once for each newline, with what stands behind it: header, tag, message. Its one group that tells the
+outcome captures a short literal piece of the rule's own text, which no other outcome has, or nothing where no rule
+counts the line, or the whole line with its newline where it needs the exact way: an unusual header or tag, `message
+repeated`, rules that need more than to be counted. Tags and messages are tries: what several rules begin with is looked
+at once, so that a line costs about the same whatever the number of rules is.
+
+Where two rules may count one line, that both do is an outcome of its own, tried before each alone.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from . import regextree
+from .regextree import Positions, Unfit, literal, may_share_a_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, FrozenSet, Iterable, Tuple
+
+    from .regextree import Sequence
+    from .rules import Rule
+    from .sweep import Form
+
+    Outcome = FrozenSet[int]  # numbers of the rules that count a line
+    Choice = Tuple[Sequence, Outcome]
+
+_REPEATED = b"message repeated "
+_MOST_OUTCOMES = 24  # of rules that may share a line, before they take the exact way
+_MOST_OTHERS = 4  # rules after one that may share a line with it
+_MOST_UNFOLDED = 8  # beginnings of one rule
+_MOST_NAME = 100  # bytes of a program's name
+_LONGEST = 32  # bytes of a piece
+
+
+class Script:
+    """The regex's text, and what its pieces mean."""
+
+    def __init__(self, programs: dict[bytes, list[Rule]], form: Form, minutes: bool) -> None:
+        """`minutes`: a group of its own before the other one holds the bytes that settle the interval."""
+        self.outcomes: dict[bytes, Outcome] = {}
+        self._pieces: dict[Outcome, list[bytes]] = {}
+        bodies: dict[bytes, bytes] = {}
+        known: dict[tuple[int, ...], bytes | None] = {}
+        for name, rules in programs.items():
+            key = tuple(rule.number for rule in rules)
+            if key not in known:
+                known[key] = self._program(rules)
+            body = known[key]
+            if body is not None and 0 < len(name) <= _MOST_NAME:
+                bodies[name] = body
+        header = form.header(minutes)
+        # A name of a rule with anything but the usual end of a tag behind it: the exact way knows.
+        unusual = b"(?!" + _names(dict.fromkeys(programs, b"[\\[:]")) + b")"
+        known_names = _names(bodies) + b"|" if bodies else b""
+        self.text = b"\\n(?:" + header + b"(?:" + known_names + unusual + b")|(?=([^\\n]*\\n)))"
+
+    def _program(self, rules: list[Rule]) -> bytes | None:
+        """What stands behind the name of a program with these rules; None where all its lines take the exact way."""
+        trees: dict[int, Sequence] = {}
+        for rule in rules:
+            try:
+                trees[rule.number] = regextree.parse(rule.match.encode("utf-8"))
+            except Unfit:
+                return None
+        positions = {number: Positions(tree) for number, tree in trees.items()}
+        exact = {rule.number for rule in rules if rule.type != "counter" or rule.groups}
+        exact |= {number for number, one in positions.items() if one.empty}
+        while True:
+            clusters = _clusters(trees, positions, exact)
+            try:
+                # Rules that share a line with another stand by themselves, as their order matters.
+                alone = [(trees[number], frozenset((number,))) for one in clusters if len(one) == 1 for number in one]
+                parts = [self._together(one, trees, positions) for one in clusters if len(one) > 1]
+                messages = b"|".join([*parts, self._merged(alone)] if alone else parts)
+            except _NoPiece as missing:
+                exact |= missing.outcome
+                continue
+            break
+        repeated = b"(?!" + regextree.text(literal(_REPEATED)) + b")"
+        first_bytes = 0
+        for number in trees:
+            first_bytes |= positions[number].first_bytes
+        guards = [regextree.text(trees[number]) for number in sorted(exact)]
+        ahead = repeated if guards or first_bytes >> _REPEATED[0] & 1 else b""
+        if guards:
+            ahead += b"(?!" + b"|".join(guards) + b")"
+        nothing = b"" if ahead else repeated
+        found = b"(?:\\[\\d{1,20}\\]: |: )" + ahead
+        return found + (b"(?:" + messages + b"|" + nothing + b")" if messages else nothing)
+
+    def _merged(self, choices: list[Choice], in_order: bool = False) -> bytes:
+        """The choices as alternatives; what several begin with stands once (`in_order`: of neighbours alone)."""
+        groups: list[list[Choice]] = []
+        by_first: dict[Any, list[Choice]] = {}
+        for choice in [(unfolded, outcome) for sequence, outcome in choices for unfolded in _unfolded(sequence)]:
+            sequence, outcome = choice
+            if not sequence:
+                raise _NoPiece(outcome)
+            own = by_first.get(sequence[0])
+            if own is None or (in_order and own is not groups[-1]):
+                own = by_first[sequence[0]] = []
+                groups.append(own)
+            own.append(choice)
+        out = []
+        for group in groups:
+            if len(group) == 1:
+                out.append(self._with_piece(*group[0]))
+                continue
+            shared = _shared(sequence for sequence, _ in group)
+            if in_order:
+                # Which comes first is for the order to say, never for a place further ahead in the line.
+                shared = _settled(group[0][0], shared)
+            if not shared:
+                out += [self._with_piece(*choice) for choice in group]
+                continue
+            rest = self._merged([(sequence[shared:], outcome) for sequence, outcome in group], in_order)
+            out.append(regextree.text(group[0][0][:shared]) + b"(?:" + rest + b")")
+        return b"|".join(out)
+
+    def _together(self, cluster: list[int], trees: dict[int, Sequence], positions: dict[int, Positions]) -> bytes:
+        """Rules of which several may count one line: for each, if it matches, which of those after it match, too."""
+        # Where what all begin with can match in one way alone, the rest can be looked at from there.
+        start = _settled(trees[cluster[0]], _shared(trees[number] for number in cluster))
+        begin = regextree.text(trees[cluster[0]][:start])
+        rest = {number: trees[number][start:] for number in cluster}
+        choices: list[Choice] = []
+        left = list(cluster)
+        while left:
+            number = left.pop(0)
+            others = [one for one in left if may_share_a_line(positions[number], positions[one])]
+            mine: Sequence = (("=", rest[number]),) if others else ()
+            for size in range(min(len(others), _MOST_OTHERS), 0, -1):
+                for some in combinations(others, size):
+                    ahead = tuple(("=", rest[one]) for one in some[:-1])
+                    choices.append(((*mine, *ahead, *rest[some[-1]]), frozenset((number, *some))))
+            choices.append(((*mine, *rest[number]), frozenset((number,))))
+            if len(choices) > _MOST_OUTCOMES or len(others) > _MOST_OTHERS:
+                raise _NoPiece(frozenset((number,)))
+        merged = self._merged(choices, in_order=True)
+        return begin + b"(?:" + merged + b")" if begin else merged
+
+    def _with_piece(self, sequence: Sequence, outcome: Outcome) -> bytes:
+        """The sequence with the one group about a piece of its literal text that is this outcome's alone."""
+        found = self._piece(sequence, outcome)
+        if found is not None:
+            start, length = found
+            piece = b"(" + regextree.text(sequence[start : start + length]) + b")"
+            return regextree.text(sequence[:start]) + piece + regextree.text(sequence[start + length :])
+        for at, node in enumerate(sequence):
+            if node[0] == "|":
+                inside = b"|".join(self._with_piece(one, outcome) for one in node[1])
+                return regextree.text(sequence[:at]) + b"(?:" + inside + b")" + regextree.text(sequence[at + 1 :])
+        raise _NoPiece(outcome)
+
+    def _piece(self, sequence: Sequence, outcome: Outcome) -> tuple[int, int] | None:
+        """(index, length) of it among the sequence's own nodes."""
+        values = [_value(node) for node in sequence]
+        for length in range(1, _LONGEST):
+            # Not the first byte, if it can be helped: `re` skips an alternative by that.
+            for start in [*range(1, len(values) - length + 1), 0]:
+                chosen = values[start : start + length]
+                if len(chosen) < length or -1 in chosen:
+                    continue
+                piece = bytes(chosen)
+                if self.outcomes.setdefault(piece, outcome) == outcome:
+                    return start, length
+        return None
+
+
+class _NoPiece(Exception):  # noqa: N818 - not an error
+    """An outcome cannot be told by a piece of its text."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+def _value(node: Any) -> int:
+    """The byte that a node stands for, -1 where it is not one byte."""
+    if node[0] != "b" or node[1] & (node[1] - 1):
+        return -1
+    return int(node[1]).bit_length() - 1
+
+
+def _clusters(trees: dict[int, Sequence], positions: dict[int, Positions], exact: set[int]) -> list[list[int]]:
+    """The rules that are not `exact`; those of which one may share a line with another are in one list."""
+    left = [number for number in trees if number not in exact]
+    found = []
+    while left:
+        cluster: list[int] = []
+        todo = [left[0]]
+        while todo:
+            number = todo.pop()
+            if number in left:
+                left.remove(number)
+                cluster.append(number)
+                todo += [one for one in left if may_share_a_line(positions[number], positions[one])]
+        found.append(sorted(cluster))
+    return found
+
+
+def _shared(sequences: Iterable[Sequence]) -> int:
+    """With how many equal nodes all of them begin."""
+    number = 0
+    for nodes in zip(*sequences):
+        if any(node != nodes[0] for node in nodes):
+            break
+        number += 1
+    return number
+
+
+def _unfolded(sequence: Sequence) -> list[Sequence]:
+    """The sequence by what it may begin with, so that the first byte tells them apart."""
+    found: list[Sequence] = []
+    todo = [sequence]
+    while todo:
+        one = todo.pop(0)
+        node = one[0] if one else ("$",)
+        if len(todo) + len(found) < _MOST_UNFOLDED:
+            if node[0] == "|":
+                todo[:0] = [branch + one[1:] for branch in node[1]]
+                continue
+            if node[0] == "*" and node[1:3] == (0, 1) and len(node[4]) > 1:
+                ways = [node[4] + one[1:], one[1:]]
+                todo[:0] = ways if node[3] else ways[::-1]
+                continue
+        found.append(one)
+    return found
+
+
+def _settled(sequence: Sequence, most: int) -> int:
+    """How many of the first `most` nodes can match in one way alone, wherever they match."""
+    for at in range(most):
+        node = sequence[at]
+        if node[0] in ("b", "="):
+            continue
+        # One set repeated ends where it must, if what follows is none of it.
+        if node[0] == "*" and len(node[4]) == 1 and node[4][0][0] == "b" and at + 1 < most:
+            following = Positions(sequence[at + 1 : at + 2])
+            if not following.empty and not following.first_bytes & node[4][0][1]:
+                continue
+        return at
+    return most
+
+
+def _names(bodies: dict[bytes, bytes]) -> bytes:
+    """Names, each with what is to follow it, as a trie; where all that begin alike go on alike, that stands once."""
+    if len(set(bodies.values())) == 1:
+        return _suffixes(list(bodies)) + next(iter(bodies.values()))
+    return _branches(bodies)
+
+
+def _branches(bodies: dict[bytes, bytes]) -> bytes:
+    groups: dict[bytes, dict[bytes, bytes]] = {}
+    for name, body in bodies.items():
+        groups.setdefault(name[:1], {})[name[1:]] = body
+    out = []
+    for first, rest in groups.items():
+        if first == b"":
+            out.append(rest[b""])
+        else:
+            out.append(regextree.text(literal(first)) + _names(rest))
+    return out[0] if len(out) == 1 else b"(?:" + b"|".join(out) + b")"
+
+
+def _suffixes(names: list[bytes]) -> bytes:
+    if names == [b""]:
+        return b""
+    return _branches_of_names(names)
+
+
+def _branches_of_names(names: list[bytes]) -> bytes:
+    groups: dict[bytes, list[bytes]] = {}
+    for name in names:
+        groups.setdefault(name[:1], []).append(name[1:])
+    out = [regextree.text(literal(first)) + _suffixes(rest) if first else b"" for first, rest in groups.items()]
+    return out[0] if len(out) == 1 else b"(?:" + b"|".join(out) + b")"

@@ -42,7 +42,8 @@ class Watch:
             self._start()
 
     def _start(self) -> None:
-        import signal  # noqa: PLC0415 - not needed by a run without new lines
+        # The C module itself: its wrapper's enums take longer to import than a typical minute takes to count.
+        import _signal as signal  # type: ignore[import-not-found]  # noqa: PLC0415
 
         try:
             before = signal.signal(signal.SIGVTALRM, lambda *_: self._tick())

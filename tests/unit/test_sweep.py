@@ -94,7 +94,7 @@ def test_plain_counters_take_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> No
         repeated = line[start:].startswith(b"message repeated ")
         plainly += bool(hit and not hit - plain and not repeated)
     # Of rules that may share a line with many others (the kernel has such) some are matched one by one.
-    assert plainly < 3000 * 0.03
+    assert plainly < 3000 * 0.06
 
 
 def test_no_regex_goes_beyond_its_line() -> None:

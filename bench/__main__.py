@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from fleet import proof
@@ -26,19 +28,19 @@ from bench.rules import COUNTS
 SIZE = 300  # MB a file
 LARGE = 20 / 3  # the long backlog by that size: 2 GB
 ROUNDS = 3
-MINUTES = 15
+MINUTES = 14
 SCENARIOS = ("throughput", "growth", "minutes", "backlog", "howto")
 PEERS: tuple[type[Peer], ...] = (
     *(plain.Mtail, plain.NestedMtail, agents.Promtail, agents.Telegraf, plain.Pygtail, plain.Re2Set, plain.Ripgrep),
     plain.HowTo,
 )
-# All programs on a day of the stamps that Debian 12 and later write. On Debian 11's, and on an hour of a busy host, the
-# marks alone: neither changes what the peers do, but a counter by event time has other keys and fewer intervals.
+# All programs on an hour of a busy host at full size. Debian 11's stamps and a whole day of minutes on a tenth of it,
+# the marks alone: neither changes what the peers do, but a counter by event time has other keys, or a point a minute.
 MARKS = {"mtail", "ripgrep"}
 GRID = (
-    ("rfc3339", TYPICAL, {peer.key for peer in PEERS}),
-    ("rfc3164", TYPICAL, MARKS),
-    ("rfc3339", BUSY, MARKS),
+    ("rfc3339", BUSY, {peer.key for peer in PEERS}, 1),
+    ("rfc3164", BUSY, MARKS, 10),
+    ("rfc3339", TYPICAL, MARKS, 10),
 )
 QUICK = ((Style("sparse", "rfc3339"), 100), (Style("dense", "rfc3164"), 4))
 QUICK_PEERS = {"mtail", "re2-set"}
@@ -60,6 +62,14 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", default=SCENARIOS, choices=SCENARIOS, help="these scenarios alone")
     parser.add_argument("--rules", nargs="+", type=int, default=COUNTS, choices=COUNTS, help="these rule sets alone")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keep what was measured, to be joined later")
+    parser.add_argument(
+        "--join",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="join kept parts of a run at full size, and write the table",
+    )
     return parser.parse_args(argv)
 
 
@@ -80,10 +90,12 @@ class Bench:
             say(f"{name} (load {self.report.loads[-1]:.1f})")
         return name in self.args.only
 
-    def throughput(self, spawner: Spawner, style: Style, count: int, keys: set[str]) -> None:
-        """One file, and these programs beside ours."""
+    def throughput(self, spawner: Spawner, style: Style, count: int, keys: set[str], part: int = 1) -> None:
+        """One file of a part of the size, and these programs beside ours."""
         chosen = [peer for peer in self.peers if isinstance(peer, Ours) or peer.key in keys]
-        self.report.cells.append(throughput.measure(self.plan, spawner, chosen, style, count))
+        plan = replace(self.plan, size=self.plan.size // part)
+        marks = {Ours.key, *MARKS}
+        self.report.cells.append(throughput.measure(plan, spawner, chosen, style, count, marks))
 
     def run(self) -> Report:
         """All that is wanted."""
@@ -96,10 +108,10 @@ class Bench:
             )
         with Spawner(plan.scratch) as spawner:
             if self.stage("throughput"):
-                for form, pace, keys in GRID:
+                for form, pace, keys, part in GRID:
                     for density in DENSITIES:
                         for count in args.rules:
-                            self.throughput(spawner, Style(density, form, pace), count, keys)
+                            self.throughput(spawner, Style(density, form, pace), count, keys, part)
             if self.stage("growth"):
                 report.growths = [scenarios.growth(plan, self.parser, spawner, one) for one in ("sparse", "dense")]
             if self.stage("minutes"):
@@ -133,14 +145,35 @@ def home() -> Path:
 def main(argv: list[str]) -> int:
     """0 where all counts are right, 1 where they are not; how fast it was decides nothing."""
     args = arguments(argv)
-    whole = args == arguments([])
+    if args.join:
+        return tell(joined(args.join), write=True)
+    parts = {"peers": None, "only": None, "keep": None}
+    # The marks must be there; a peer that is left out is missing from the tables.
+    full = {**vars(args), **parts} == {**vars(arguments([])), **parts} and set(args.peers) >= MARKS
     if args.quick:
         args.size, args.rounds, args.peers = QUICK_SIZE, 1, QUICK_PEERS
     with tempfile.TemporaryDirectory(dir=home(), prefix="run-") as scratch:
         bench = Bench(args, Path(scratch))
         report = bench.quick() if args.quick else bench.run()
+    if args.keep and full:
+        args.keep.write_bytes(pickle.dumps(report))
+    return tell(report, write=full and report.is_whole())
+
+
+def joined(paths: list[Path]) -> Report:
+    """One report of several runs' parts."""
+    reports: list[Report] = [pickle.loads(path.read_bytes()) for path in paths]  # noqa: S301 - our own files
+    for other in reports[1:]:
+        reports[0].join(other)
+    if not reports[0].is_whole():
+        raise FleetError("the parts are not all scenarios; see --only")
+    return reports[0]
+
+
+def tell(report: Report, write: bool) -> int:
+    """Print it, write the table; 1 where counts are wrong."""
     print(f"{report.verdict()}\n\n{report.text()}")
-    if whole:
+    if write:
         proof.write("bench", "make bench", report.verdict(), report.text())
     return 1 if report.wrong_counts() else 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.corpus import Style
 from bench.peers.base import Peer
 from bench.scenarios import Backlog, Growth, Hour, Minutes
-from bench.throughput import ENOUGH, TOO_LONG, Cell, Measured
+from bench.throughput import ENOUGH, SAMPLE, TOO_LONG, TOO_LONG_MARK, Cell, Measured
 
 # Floors and aims of the project: times as fast as mtail, by density and number of rules.
 FLOORS = {
@@ -44,6 +44,21 @@ class Report:
     hours: list[Hour] = field(default_factory=list)
     loads: list[float] = field(default_factory=list)
     counts_alone: bool = False  # on small files rates are of starting, not of counting: they are shown, not judged
+
+    def join(self, other: Report) -> None:
+        """Take the scenarios of a run of other ones in."""
+        self.peers = [*self.peers, *(peer for peer in other.peers if peer.key not in self.versions)]
+        self.versions = {**other.versions, **self.versions}
+        self.cells += other.cells
+        self.growths += other.growths
+        self.minutes = self.minutes or other.minutes
+        self.backlogs += other.backlogs
+        self.hours += other.hours
+        self.loads += other.loads
+
+    def is_whole(self) -> bool:
+        """Whether every scenario is in it."""
+        return all((self.cells, self.growths, self.minutes, self.backlogs, self.hours))
 
     def wrong_counts(self) -> list[str]:
         """Every measurement whose counts are not what they must be."""
@@ -123,9 +138,12 @@ class Report:
             "- every program runs on one core (sched_setaffinity), one at a time; CPU time is user and system of the "
             "process as wait4 reports it, peak its maximum RSS (at least the 9 MB of the process that starts it); "
             "MB are 10^6 bytes, rates are by CPU time",
-            "- rounds are interleaved and the best one counts, as disturbance by others only ever adds; spread: by how "
-            f"much the worst round was slower; after {ENOUGH:.0f} s of CPU a program gets no further round; one that "
-            f"would take more than {TOO_LONG:.0f} s is measured on a sample (marked *)",
+            "- rounds are interleaved, and the median counts; spread: by how much the slowest was slower than the "
+            f"quickest; after {ENOUGH:.0f} s of CPU a program gets no further round; one that would take more than "
+            f"{TOO_LONG:.0f} s (mtail and ripgrep: {TOO_LONG_MARK:.0f} s) is measured on a sample of "
+            f"{SAMPLE / 1e6:.0f} MB in the same style (marked *)",
+            "- ours: all runs of the command are in it, with their starts, the points printed and the state saved; the "
+            "first one also compiles the rules (once for a rule set; later runs read them from disk)",
         ]
         return "\n".join(
             [*lines, *(f"- {self.versions[peer.key]}: {peer.how}" for peer in self.peers if peer.key in self.versions)]

@@ -224,10 +224,9 @@ class View:
         """Tells which rules of a set these are."""
         return f"{crc32(' '.join(str(rule.number) for rule in self._rules).encode()):08x}"
 
-    @property
-    def has_unfit(self) -> bool:
-        """Whether a rule of the set was found that cannot be used."""
-        return bool(self._unfit)
+    def named(self, program: bytes) -> list[Rule]:
+        """Rules for a program that they name, whether their regexes are fit or not."""
+        return [rule for rule in self._by_program[program] if rule not in self.left_out]
 
     def rules_for(self, program: bytes | None) -> list[Rule]:
         """Rules to try on a line of this program (None: a line without a syslog header)."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from .codes import Codes
     from .rules import Rule, View
+    from .sweepregex import Script
 
 try:
     from _collections import _count_elements  # type: ignore[import-not-found]
@@ -81,6 +82,7 @@ class Sweep:
         self._view = view
         self._codes = codes
         self._name = name
+        self._script: Script | None = None
         self._made: dict[bool, tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None] = {}
 
     def _regex(self, minutes: bool) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
@@ -98,14 +100,17 @@ class Sweep:
         else:
             from .sweepregex import Script  # noqa: PLC0415 - once for a rule set
 
-            programs = {name: view.rules_for(name) for name in view.programs()}
-            script = Script(programs, self.form, minutes)
+            if self._script is None:
+                self._script = Script({name: view.named(name) for name in view.programs()})
+            script = self._script
             pieces = {piece.decode("latin-1"): sorted(numbers) for piece, numbers in script.outcomes.items()}
-            made = self._codes.numbered(key, script.text, (1, 2) if minutes else (1,), pieces)
+            made = self._codes.numbered(
+                key, script.text(self.form.header(minutes)), (1, 2) if minutes else (1,), pieces
+            )
             if made is None:
                 return None
             pattern = made
-            if not self._name or view.left_out or view.has_unfit:
+            if not self._name or view.left_out:
                 self._codes.forget(key)
         return pattern, {
             piece.encode("latin-1"): [rules[number] for number in numbers] for piece, numbers in pieces.items()

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from .regextree import Sequence
     from .rules import Rule
-    from .sweep import Form
 
     Outcome = FrozenSet[int]  # numbers of the rules that count a line
     Choice = Tuple[Sequence, Outcome]
@@ -36,10 +35,9 @@ _LONGEST = 32  # bytes of a piece
 
 
 class Script:
-    """The regex's text, and what its pieces mean."""
+    """The regex's text, and what its pieces mean. `programs` are those that rules name, with their rules."""
 
-    def __init__(self, programs: dict[bytes, list[Rule]], form: Form, minutes: bool) -> None:
-        """`minutes`: a group of its own before the other one holds the bytes that settle the interval."""
+    def __init__(self, programs: dict[bytes, list[Rule]]) -> None:
         self.outcomes: dict[bytes, Outcome] = {}
         self._pieces: dict[Outcome, list[bytes]] = {}
         bodies: dict[bytes, bytes] = {}
@@ -51,11 +49,14 @@ class Script:
             body = known[key]
             if body is not None and 0 < len(name) <= _MOST_NAME:
                 bodies[name] = body
-        header = form.header(minutes)
         # A name of a rule with anything but the usual end of a tag behind it: the exact way knows.
         unusual = b"(?!" + _names(dict.fromkeys(programs, b"[\\[:]")) + b")"
         known_names = _names(bodies) + b"|" if bodies else b""
-        self.text = b"\\n(?:" + header + b"(?:" + known_names + unusual + b")|(?=([^\\n]*\\n)))"
+        self._tags = b"(?:" + known_names + unusual + b")"
+
+    def text(self, header: bytes) -> bytes:
+        """The regex for lines whose stamp and host `header` matches; its groups come before the one for the outcome."""
+        return b"\\n(?:" + header + self._tags + b"|(?=([^\\n]*\\n)))"
 
     def _program(self, rules: list[Rule]) -> bytes | None:
         """What stands behind the name of a program with these rules; None where all its lines take the exact way."""

@@ -131,7 +131,10 @@ def run(version: str) -> tuple[str, bool]:
     }
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, tests())]
     began = time.monotonic()
-    done = subprocess.run(command, cwd=TOP, env=env, capture_output=True, text=True, check=False)
+    # A session of its own has its own share of the processors.
+    done = subprocess.run(
+        command, cwd=TOP, env=env, capture_output=True, text=True, check=False, start_new_session=True
+    )
     last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr.strip()[-200:]
     if done.returncode:
         print(done.stdout[-5000:], done.stderr[-2000:])

@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview rollout interrupts lifecycle bench chaos fuzz pythons artifacts lock pictures new-rule variables relock proof-rules proof-rollout bench-scale
+.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview rollout interrupts lifecycle bench chaos faults fuzz pythons artifacts lock pictures new-rule variables relock proof-rules proof-rollout bench-scale
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -65,6 +65,9 @@ chaos: ## 10,000 random schedules, a crash at every call, planted faults (docs/p
 
 fuzz: ## any bytes as logs, states, rules, configuration, under atheris (half an hour; writes docs/proof/fuzz.md)
 	@$(RUN) nice python3 -m fuzz $(MINUTES)
+
+faults: ## the tests are tested: faults planted in the parser, one at a time (writes docs/proof/faults.md)
+	@$(RUN) python3 -m proving.faults_found
 
 pythons: ## the parser's unit tests and 500 schedules on Python 3.8 to 3.14 (writes docs/proof/pythons.md); VERSIONS="3.8 3.14"
 	@$(RUN) python3 -m proving.pythons $(VERSIONS)

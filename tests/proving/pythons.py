@@ -43,9 +43,11 @@ PACKAGES = (
     *("pytest==8.3.5", "hypothesis==6.113.0", "attrs==25.3.0", "sortedcontainers==2.4.0", "iniconfig==2.1.0"),
     *("packaging==25.0", "pluggy==1.5.0", "exceptiongroup==1.3.0", "tomli==2.2.1", "typing-extensions==4.13.2"),
 )
-# What runs on the controller alone (YAML packs, RE2, the machine's packages): make test runs it.
+# What runs on the controller alone (YAML packs, RE2, TLS of a test server, the machine's packages): make test runs it.
 CONTROLLER = re.compile(
-    r"^(?:import|from) (?:yaml|re2|fleet)|logmetrics(?:\.| import .*)(?:check|compile|rulelint|rulespec|newrule)", re.M
+    r"^(?:import|from) (?:yaml|re2|fleet|cryptography)"
+    r"|logmetrics(?:\.| import .*)(?:check|compile|rulelint|rulespec|newrule)",
+    re.M,
 )
 
 

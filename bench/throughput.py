@@ -15,7 +15,7 @@ from bench.peers.base import Job, Peer, Result
 from bench.rules import Rule, compile_rules
 
 SAMPLE = 5_000_000  # bytes; a program that would take too long for the whole file is measured on this much
-TOO_LONG = 15.0  # seconds of CPU that one run may take
+TOO_LONG = 4.0  # seconds of CPU that one run may take
 TOO_LONG_MARK = 60.0  # the same for the marks, by which ours are judged
 ENOUGH = 15.0  # seconds of CPU after which a program needs no further round: it has averaged its own noise
 

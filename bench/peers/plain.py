@@ -50,6 +50,7 @@ class Mtail(Peer):
         text = "".join(f"counter {rule.name}\n" for rule in job.rules) + "".join(self.clauses(job))
         (progs / "bench.mtail").write_text(text)
         command = [str(self._program()), "-one_shot", "-one_shot_format", "prometheus", "-logtostderr"]
+        command += ["-address", "127.0.0.1", "-port", "0"]  # it listens even so; two at a time must not collide
         command += ["-max_recursion_depth", "1000", "-progs", str(progs), "-logs", str(job.corpus.path)]
         usage, out = spawner.run(command)
         counts = prometheus(out)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 ENV = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-PATIENCE = 30.0  # seconds for what a program is to reach by itself
+PATIENCE = 90.0  # seconds for what a program is to reach by itself
 
 
 def sh(*command: str, fails: bool = False, text: str | None = None, says: str = "", timeout: float = 120) -> str:

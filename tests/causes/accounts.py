@@ -97,6 +97,9 @@ def login(user: str, password: str) -> str:
         try:
             shown += os.read(terminal, 4096)
         except OSError:  # login hangs the terminal up and opens it anew (vhangup(2)): nobody has it for a moment
+            if os.waitpid(child, os.WNOHANG)[0]:
+                os.close(terminal)
+                return shown.decode(errors="replace")
             time.sleep(0.1)
             continue
         for number, (prompt, answer) in enumerate(answers):

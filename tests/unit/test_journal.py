@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from logmetrics import cli
 from logmetrics.sources import journal
 from logmetrics.sources.base import Budget, Report, Sink
+from replayed import Journal
 from world import START
 
 if TYPE_CHECKING:
@@ -248,3 +249,37 @@ def test_what_looks_back_reads_the_journal_too(tmp_path: Path, capfdbinary: pyte
     counted = {int(at): int(value) for _, value, at in points if value != "0"}
     # The first minute is partial, and so is the present one.
     assert counted.keys() == {(now - seconds) // 60 * 60 for seconds in ago[1:]} - {now // 60 * 60}
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 6])
+@pytest.mark.parametrize("removed", [0, 4])
+def test_the_replayed_journal_of_the_chaos_tests_says_what_the_real_one_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, removed: int
+) -> None:
+    first = [(START + n, b"first %d" % n) for n in range(4)]
+    second = [(START + 10 + n, b"second %d" % n) for n in range(3)]
+    app = {**SSHD, "SYSLOG_IDENTIFIER": b"app"}
+    found = []
+    for replayed in (False, True):
+        folder = tmp_path / ("replayed" if replayed else "real")
+        if replayed:
+            stream = Journal(folder)
+            stream.write([(float(at), message) for at, message in first + second])
+            monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        else:
+            make(folder, [(at, {**app, "MESSAGE": message}) for at, message in first])
+            make(folder, [(at, {**app, "MESSAGE": message}) for at, message in second], "later.journal")
+        cursor: dict[str, Any] = {"cursor": None}
+        before, _ = read(folder, cursor, most=stop)
+        if removed and replayed:
+            stream.vacuum(len(second))
+        elif removed:
+            (folder / "test.journal").unlink()
+        after, report = read(folder, cursor)
+        newest: dict[str, Any] = {}
+        journal.JournalSource(str(folder), 1000).start(newest, beginning=False)
+        nothing, _ = read(folder, newest)
+        messages = [[(entry[0] // 1000, *entry[1:3]) for entry in sink.entries_] for sink in (before, after, nothing)]
+        found.append((messages, report.lost > 0))
+    assert found[0] == found[1]
+    assert len(found[0][0][0]) == stop

@@ -89,6 +89,7 @@ class Host(World):
         self.first = -(-self.start // 60) * 60  # the first whole interval
         self._uptime = 0.0
         self.jumped = False
+        self.set_back = False  # what was open then counts at the new present
         self.held = 0.0
         self.may_miss = False  # lines were destroyed, by the schedule
         self.unseen = False  # and of some the parser never knew, so that nothing can tell
@@ -173,6 +174,7 @@ class Host(World):
                 log.end_line()
             if self.disk.full or not self.run() or seconds >= 0:
                 return
+            self.set_back = True
         self.jumped = True
         self.now += seconds
 
@@ -247,6 +249,13 @@ class Host(World):
         wanted = self._wanted()
         metrics = sorted(set(found) | set(wanted))
         lost = self._state().get("lost", 0)
+        if self.set_back and not self.may_miss:
+            # A small log that is rotated and compressed at once, its time then before that of the last look, is
+            # not recognised: that is said.
+            for metric in metrics:
+                own, written = sum(found.get(metric, {}).values()), sum(wanted.get(metric, {}).values())
+                assert own <= written if lost else own == written, metric
+            return
         if self.may_miss:
             missing = [
                 (metric, at)

@@ -42,6 +42,7 @@ def one(late: str, setup: dict[str, Any], steps: list[Step], record: dict[str, i
             play(host, steps)
             host.judge()
         record["schedules"] = record.get("schedules", 0) + 1
+        record["set_back"] = record.get("set_back", 0) + host.set_back
         for name, number in host.played.items():
             record[name] = record.get(name, 0) + number
     finally:

@@ -1,4 +1,4 @@
-"""A real run of `count`, killed at each of its system calls, and each of them failing: what is stored stays exact.
+"""A real run of `count`, killed at each of its system calls, and each of them failing: exact, or said.
 
 strace(1) numbers the calls of one run, then repeats that run for each of them and injects SIGKILL, or the error EIO,
 there (`--inject`, by name and occurrence). Before and after it the host's runs are played as in the chaos tests.
@@ -163,27 +163,38 @@ def _memory() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the order of calls is tested, not the disk
 
 
-def attempt(name: str, number: int, what: str) -> str:
-    """ "" where the store is exact after the run met `what` (signal=KILL, error=EIO) at this call."""
+def attempt(name: str, number: int, what: str) -> tuple[str, bool]:
+    """("" where the store is exact after the run met `what` at this call, else what is wrong; whether that was said).
+
+    Said: the run's logs.script_error is 1, or `lost` is not 0.
+    """
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         one = Try(Path(folder))
-        one.run("-e", f"trace={name}", "-e", f"inject={name}:{what}:when={number}")
+        done = one.run("-e", f"trace={name}", "-e", f"inject={name}:{what}:when={number}")
         wrong = one.after()
-        return f"{what} at {name} number {number}: {wrong}" if wrong else ""
+        said = "logs.script_error 1" in done.stdout or one.host._state().get("lost", 0) > 0
+        return (f"{what} at {name} number {number}: {wrong}" if wrong else "", said)
 
 
-def part(number: int) -> tuple[int, int, list[str]]:
-    """(calls at which a run was killed, calls that failed, what went wrong) of this one of AT_ONCE parts."""
+def part(number: int) -> tuple[int, int, int, list[str]]:
+    """Of this one of AT_ONCE parts: calls at which a run was killed, calls that failed, how many of these ended in a
+    difference that was said, and what went wrong.
+    """
     every = calls()
     kills = every[number::AT_ONCE]
     errors = [one for one in every if one[0] in FAILING][number::AT_ONCE]
-    wrong = []
-    for what, some in (("signal=KILL", kills), ("error=EIO", errors)):
-        wrong += [text for text in (attempt(name, at, what) for name, at in some) if text]
-    return len(kills), len(errors), wrong
+    wrong = [text for text, _ in (attempt(name, at, "signal=KILL") for name, at in kills) if text]
+    said = 0
+    for name, at in errors:
+        text, told = attempt(name, at, "error=EIO")
+        if text and told:
+            said += 1
+        elif text:
+            wrong.append(text)
+    return len(kills), len(errors), said, wrong
 
 
-def main() -> tuple[int, int, list[str]]:
+def main() -> tuple[int, int, int, list[str]]:
     """All parts, each in a process of its own: a host changes the zone and the calls of the process that plays it."""
     ensure_strace()
     command = [sys.executable, "-m", "proving.every_call"]
@@ -191,12 +202,12 @@ def main() -> tuple[int, int, list[str]]:
         subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, text=True, start_new_session=True)
         for number in range(AT_ONCE)
     ]
-    kills, errors, wrong = 0, 0, []
+    kills, errors, said, wrong = 0, 0, 0, []
     for one in parts:
         text = one.communicate()[0]
-        found = json.loads(text) if one.returncode == 0 else [0, 0, [f"a part ended with {one.returncode}"]]
-        kills, errors, wrong = kills + found[0], errors + found[1], wrong + found[2]
-    return kills, errors, wrong
+        found = json.loads(text) if one.returncode == 0 else [0, 0, 0, [f"a part ended with {one.returncode}"]]
+        kills, errors, said, wrong = kills + found[0], errors + found[1], said + found[2], wrong + found[3]
+    return kills, errors, said, wrong
 
 
 if __name__ == "__main__":

@@ -48,7 +48,10 @@ class Report:
     def join(self, other: Report) -> None:
         """Take the scenarios of a run of other ones in."""
         self.peers = [*self.peers, *(peer for peer in other.peers if peer.key not in self.versions)]
-        self.versions = {**other.versions, **self.versions}
+        for key, version in other.versions.items():
+            mine = self.versions.setdefault(key, version)
+            if version not in mine:
+                self.versions[key] = f"{mine} (another part of this table: {version})"
         self.cells += other.cells
         self.growths += other.growths
         self.minutes = self.minutes or other.minutes

@@ -7,9 +7,11 @@ import gzip
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from logmetrics import count
+from logmetrics.sources import file as file_source
 from logmetrics.sources.base import Budget
 from logmetrics.state import decode, encode
 from world import METRIC, World
@@ -643,3 +645,35 @@ def test_a_large_compressed_copy_is_read_over_several_runs(
     monkeypatch.undo()
     world.settle()
     assert world.stored() == world.expected()
+
+
+def test_a_rotation_in_the_middle_of_a_run_makes_nothing_old_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the new live file and its opening; older files were read, compressed and forgotten."""
+    world = counting(World(tmp_path / "w"))
+    for _ in range(4):
+        world.rotate()
+        lines(world, 1)
+        world.compress(0, "gz")
+        lines(world, 2)
+    world.rotate()
+    world.write(5)
+    real = file_source._Follower._live_one
+    rotated: list[int] = []
+
+    def live_one(*args: Any) -> None:
+        if not rotated:
+            rotated.append(1)
+            world.rotate()
+            world.write(5)
+        real(*args)
+
+    monkeypatch.setattr(file_source._Follower, "_live_one", live_one)
+    world.advance(60)
+    world.run()
+    assert rotated
+    lines(world, 2)
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0

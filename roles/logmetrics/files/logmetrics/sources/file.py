@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+from stat import S_ISREG
 from zlib import crc32
 
 from .base import Budget, Report, Sink, Source
@@ -300,6 +301,9 @@ class _Follower:
         self.known[stat.st_dev, stat.st_ino] = self.path
         track = Track(self.path, stat)
         track.size = stat.st_size
+        # It may be rotated before it can be opened: what was written before now is no news to the next run.
+        if S_ISREG(stat.st_mode):
+            track.mtime = stat.st_mtime_ns
         return track
 
     # The live file.

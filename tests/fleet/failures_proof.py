@@ -320,9 +320,9 @@ class Proof:
         self.operator.settings = dict(self.base)
         self.operator.good("site")
         for scenario in self.scenarios():
-            if only in scenario.name:
+            if any(word in scenario.name for word in only.split(",")):
                 self.one(scenario)
-        if only in "controller killed, then resumed":
+        if any(word in "controller killed, then resumed" for word in only.split(",")):
             self.killed()
         return all(row.holds for row in self.rows)
 
@@ -331,7 +331,9 @@ def main(arguments: list[str]) -> int:
     """Run them and write docs/proof/rollout.md; 0 only where all hold."""
     parser = argparse.ArgumentParser(prog="fleet.failures_proof", description=__doc__)
     parser.add_argument("--hosts", type=int, default=10)
-    parser.add_argument("--only", default="", metavar="TEXT", help="scenarios with this in their name; writes no proof")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="scenarios with one of these words (commas between); no proof"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="logmetrics-failures-") as home:
         shown = Proof(options.hosts, Path(home))

@@ -151,7 +151,7 @@ def counts(status: Status, since: int, note: Any) -> None:
 
 def explain(store: Store, findings: List[Finding]) -> None:
     """Add rule and line to findings that lack them, from a short preview on this host's last hour."""
-    if not any(not one["line"] or not one["metric"] for one in findings if one["kind"] != "takeover"):
+    if all(one["line"] and one["metric"] for one in findings):
         return
     state = store.load()
     base = state["pending"]["from"]["rules"] if state["pending"] else None
@@ -165,7 +165,12 @@ def explain(store: Store, findings: List[Finding]) -> None:
         return  # the finding stands without its example
     costs = [one for one in found["costs"] if one["set"] != "old"]
     samples = {one["metric"]: (one["gained"] or one["lost"] or [""])[0] for one in found["metrics"]}
+    slow = [one for one in costs if one["timeout"]]
     for one in findings:
+        # Runs that Telegraf ends before a rule's own budget does leave no word of it.
+        if one["kind"] == "takeover" and slow:
+            one.update(metric=slow[0]["metric"], line=slow[0]["slow_line"] or "")
+            one["text"] += f"; rule {slow[0]['metric']} runs out of its time budget: mend its regex, or leave it out"
         if one["kind"] in ("run_ms", "script_error") and costs:
             worst = costs[0]
             one["metric"] = worst["metric"]

@@ -165,6 +165,7 @@ def joined(paths: list[Path]) -> Report:
     reports: list[Report] = [pickle.loads(path.read_bytes()) for path in paths]  # noqa: S301 - our own files
     for other in reports[1:]:
         reports[0].join(other)
+    reports[0].left_out = [peer.key for peer in PEERS if peer.key not in reports[0].versions]
     if not reports[0].is_whole():
         raise FleetError("the parts are not all scenarios; see --only")
     return reports[0]

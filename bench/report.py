@@ -43,6 +43,7 @@ class Report:
     backlogs: list[Backlog] = field(default_factory=list)
     hours: list[Hour] = field(default_factory=list)
     loads: list[float] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # peers that were not measured
     counts_alone: bool = False  # on small files rates are of starting, not of counting: they are shown, not judged
 
     def join(self, other: Report) -> None:
@@ -148,6 +149,8 @@ class Report:
             "- ours: all runs of the command are in it, with their starts, the points printed and the state saved; the "
             "first one also compiles the rules (once for a rule set; later runs read them from disk)",
         ]
+        if self.left_out:
+            lines.append(f"- left out of this run: {', '.join(self.left_out)}")
         return "\n".join(
             [*lines, *(f"- {self.versions[peer.key]}: {peer.how}" for peer in self.peers if peer.key in self.versions)]
         )

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fleet import artifacts, proof
-from fleet.cache import cache_dir
+from fleet.cache import cache_dir, key_of
 from fleet.progress import FleetError, run_long, say
 
 from proving import UNIT
@@ -42,6 +42,7 @@ EMBEDDED = {
 PACKAGES = (
     *("pytest==8.3.5", "hypothesis==6.113.0", "attrs==25.3.0", "sortedcontainers==2.4.0", "iniconfig==2.1.0"),
     *("packaging==25.0", "pluggy==1.5.0", "exceptiongroup==1.3.0", "tomli==2.2.1", "typing-extensions==4.13.2"),
+    "PyYAML==6.0.3",  # preview and explain take packs, too
 )
 # What runs on the controller alone (YAML packs, RE2, TLS of a test server, the machine's packages): make test runs it.
 CONTROLLER = re.compile(
@@ -102,7 +103,7 @@ def unpack(source: Path, target: Path) -> None:
 
 def packages(version: str) -> Path:
     """A folder with pytest and Hypothesis for this version."""
-    target = cache_dir() / "pythons" / f"packages-{version}"
+    target = cache_dir() / "pythons" / f"packages-{version}-{key_of(repr(PACKAGES).encode())}"
     if not (target / ".complete").exists():
         shutil.rmtree(target, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target), "--no-deps"]

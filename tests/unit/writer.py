@@ -128,7 +128,9 @@ class Log:
         """The first part of a line; the next write ends it."""
         if self.partial:
             return
+        plain, self.world.plain = self.world.plain, False
         line = self.line(self.world.now)
+        self.world.plain = plain
         # Buffered writers cut anywhere, but a file's very first bytes come at once: with less than a process id no
         # program could tell two files of one second apart.
         half = line.index(b"app") + 9

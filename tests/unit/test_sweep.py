@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -87,14 +88,20 @@ def test_plain_counters_take_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Tally, "_add_odd", lambda _, source, line, now: slow.append(line))
     tally_of(rules)._add_bulk(SOURCE, log("3339", 3000, 9))
     assert slow
-    plainly = 0
+    plainly: Counter[bytes | None] = Counter()
     for line in slow:
         _, program, start = lines.split(line, NOW)
         hit = {rule.number for rule in view.rules_for(program) if rule.pattern.search(line[start:])}
         repeated = line[start:].startswith(b"message repeated ")
-        plainly += bool(hit and not hit - plain and not repeated)
-    # Of rules that may share a line with many others (the kernel has such) some are matched one by one.
-    assert plainly < 3000 * 0.06
+        plainly[program] += bool(hit and not hit - plain and not repeated)
+    # Only where a rule may share a line with many others (any error, any oops) are some matched one by one.
+    assert {program for program, number in plainly.items() if number} <= {
+        b"kernel",
+        b"kubelet",
+        b"dockerd",
+        b"containerd",
+    }
+    assert sum(plainly.values()) < 3000 * 0.08
 
 
 def test_no_regex_goes_beyond_its_line() -> None:

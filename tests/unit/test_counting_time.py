@@ -233,6 +233,17 @@ def test_a_clock_that_is_behind_at_a_restart_sends_the_last_hour_alone(tmp_path:
     assert len(moved) <= 2
 
 
+def test_what_was_finished_before_the_clock_was_set_back_is_sent_again_after_a_restart(tmp_path: Path) -> None:
+    world = with_a_long_past(tmp_path / "w")
+    world.advance(-90)
+    for _ in range(3):
+        world.run()
+        world.advance(1)
+    world.telegraf_dies(1800)
+    world.settle()
+    assert sum(world.stored().values()) == sum(world.expected().values())
+
+
 def test_after_a_restart_no_more_is_sent_at_once_than_a_run_may_print(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -467,6 +467,30 @@ def into_olddir(world: World, number: int, how: str) -> None:
         target.unlink()
 
 
+def test_a_log_that_was_empty_when_the_clock_was_set_back_is_copied_and_truncated(tmp_path: Path) -> None:
+    world = counting(World(tmp_path / "w"))
+    world.path.rename(world.logs / "app.log.1")
+    world.path.touch()
+    world.touch(world.path)
+    world.advance(60)
+    world.run()
+    # The log's time is ahead of the clock now, and that of the copy is before it.
+    os.utime(world.path, (world.now, world.now))
+    world.run()
+    world.advance(-40)
+    world.run()
+    world.advance(1)
+    world.write(5)
+    copy = world.logs / "app.log.2"
+    shutil.copyfile(world.path, copy)
+    world.touch(copy)
+    os.truncate(world.path, 0)
+    world.touch(world.path)
+    world.settle()
+    assert sum(world.stored().values()) == sum(world.expected().values())
+    assert world.lost == 0
+
+
 @pytest.mark.parametrize("how", ["renamed", "compressed", "copytruncate"])
 @pytest.mark.parametrize("between", [1, 2])
 def test_a_folder_for_old_logs_is_found(tmp_path: Path, how: str, between: int) -> None:

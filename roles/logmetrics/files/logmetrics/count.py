@@ -393,7 +393,7 @@ class Run:
         if me != state["identity"]:
             # The clock of the last run, where that of a host that has just started is behind it.
             last_run = max(int(self.now), state.get("ran", 0))
-            state["again"] = sorted(self.history.finished(last_run - LAST_HOUR, last_run).union(state.get("again", ())))
+            state["again"] = sorted(self.history.finished(last_run - LAST_HOUR).union(state.get("again", ())))
             state["identity"] = me
         waiting: list[int] = state.get("again", [])
         points = number = 0

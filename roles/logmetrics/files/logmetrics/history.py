@@ -84,9 +84,9 @@ class History:
             for at in sorted(found):
                 yield (at, *found[at])
 
-    def finished(self, since: int, until: int) -> set[int]:
-        """Intervals that were finished or corrected in since <= Unix time <= until."""
-        return {at for day in self.sizes for at, _, _, finished in self._records(day) if since <= finished <= until}
+    def finished(self, since: int) -> set[int]:
+        """Intervals that were finished or corrected since a Unix time, by the clock of then (it may be set back)."""
+        return {at for day in self.sizes for at, _, _, finished in self._records(day) if since <= finished}
 
     def find(self, at: int) -> tuple[list[str], Bucket] | None:
         """The last record of one interval, or None. A file is read once; what a caller adds to a record stays in it."""

@@ -258,9 +258,8 @@ class _Follower:
         live = self.live
         if live is None:
             # The path was absent at the last look: files may have come and been rotated away since.
-            since = self.place["looked"]
-            if not fresh and since:
-                self._between(int((since - CLOCK_TICK) * 1e9), [])
+            if not fresh and self.place["looked"]:
+                self._between(self._looked_ns(), [])
             if stat is not None:
                 self.live = self._adopt(stat)
         elif stat is None or not live.is_file(stat):
@@ -330,7 +329,7 @@ class _Follower:
             elif not track.head_length and track.mtime:
                 # It was empty at the last look, so nothing tells whether it is the same file: others may have been
                 # live between.
-                self._between(track.mtime, [track])
+                self._between(min(track.mtime, self._looked_ns()), [track])
                 self._old_ones()
             self._drain(track, reader, final=False)
         except Unfinished as error:
@@ -624,7 +623,11 @@ class _Follower:
 
     def _settled_then(self, track: Track) -> bool:
         """Whether the time of the last look tells what was written after it."""
-        return bool(track.mtime < (self.place["looked"] - CLOCK_TICK) * 1e9)
+        return bool(track.mtime < self._looked_ns())
+
+    def _looked_ns(self) -> int:
+        """The last look, by the clock of then, which may have been set back since a file was written."""
+        return int((self.place["looked"] - CLOCK_TICK) * 1e9)
 
     def _put_off(self, track: Track) -> Track:
         """Its copy is looked for by the next run, which must not take this run's look for one at the track."""

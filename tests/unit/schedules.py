@@ -22,7 +22,7 @@ from logmetrics.errors import Busy, Fault
 from logmetrics.rulebook import digest_of
 from logmetrics.sources import journal as journal_source
 from logmetrics.sources.base import Budget
-from logmetrics.sources.file import SIGNED
+from logmetrics.sources.file import SETTLED, SIGNED
 from replayed import Journal
 from world import START, World
 from writer import METRIC, Log, rules
@@ -185,6 +185,10 @@ class Host(World):
             if self.disk.full or not self.run() or seconds >= 0:
                 return
             self.set_back = True
+        elif seconds >= SETTLED:
+            # By that clock a line in a rotated file has waited for its end for so long that it counts without it.
+            for log in self.files:
+                log.end_line()
         self.jumped = True
         # The run after it sends for the last time what ten minutes seem to have passed over: that one is not lost.
         self.losses = 2

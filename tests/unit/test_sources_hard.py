@@ -467,6 +467,30 @@ def into_olddir(world: World, number: int, how: str) -> None:
         target.unlink()
 
 
+def test_a_log_of_a_glob_that_comes_back_and_is_rotated_between_two_runs_counts(tmp_path: Path) -> None:
+    world = counting(World(tmp_path / "w", pattern="*.log"))
+    world.path.unlink()
+    world.advance(60)
+    world.run()
+    world.write(5)
+    world.path.rename(world.logs / "app.log.1")
+    world.advance(60)
+    world.run()
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_a_name_that_a_glob_does_not_find_any_more_is_forgotten_after_a_day(tmp_path: Path) -> None:
+    world = counting(World(tmp_path / "w", pattern="*.log"))
+    world.path.unlink()
+    world.run()
+    world.advance(86_500)
+    world.run()
+    content = decode((world.state / "count.state").read_bytes())
+    assert content is not None
+    assert [cursor["paths"] for cursor in content["sources"].values()] == [{}]
+
+
 def test_a_log_that_was_empty_when_the_clock_was_set_back_is_copied_and_truncated(tmp_path: Path) -> None:
     world = counting(World(tmp_path / "w"))
     world.path.rename(world.logs / "app.log.1")

@@ -102,7 +102,14 @@ _TRACK = {
     "scanned": int,
     "path": str,
 }
-_PLACE = {"live": (_TRACK, None), "old": ["of", _TRACK], "looked": _time, "passed?": _time, "olddirs?": ["of", str]}
+_PLACE = {
+    "live": (_TRACK, None),
+    "old": ["of", _TRACK],
+    "looked": _time,
+    "passed?": _time,
+    "gone?": _time,
+    "olddirs?": ["of", str],
+}
 _CURSOR = {
     "paths?": {_any: _PLACE},
     "twins?": ["of", str],

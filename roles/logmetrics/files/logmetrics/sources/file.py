@@ -44,6 +44,7 @@ CHUNK = 1 << 19  # bytes read at a time: what is made of them stays in the proce
 SETTLED = 600  # seconds without a change after which the last, unended line of a rotated file counts as a line
 CLOCK_TICK = 0.02  # a file's mtime may lag behind the clock by this much
 DONE = -1  # in `scanned`: a compressed copy that was read to its end
+REMEMBERED = 86_400  # seconds for which a name that a glob does not find any more is remembered
 MAX_OLD = 64  # rotated files that are looked at for one path
 
 
@@ -217,8 +218,13 @@ class FileSource(Source):
             held = {(saved["dev"], saved["ino"]) for saved in [place["live"] or {"dev": 0, "ino": 0}, *place["old"]]}
             for inode in [inode for inode, of in known.items() if of == path and inode not in held]:
                 del known[inode]  # it may be used again, for another log
-            if self._is_glob and path not in found and not place["live"] and not place["old"]:
-                del places[path]
+            if self._is_glob and not (path in found or place["live"] or place["old"]):
+                # It may come back and be rotated before it is seen: only then is it known that the old file is new.
+                gone = place.setdefault("gone", int(self.clock()))
+                if abs(self.clock() - gone) > REMEMBERED:
+                    del places[path]
+            else:
+                place.pop("gone", None)
         for inode, path in known.items():
             self.claims.setdefault(inode, (self.name, path))  # rotated ones, too
         cursor["looked"] = self.clock()

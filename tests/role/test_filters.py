@@ -34,7 +34,8 @@ SEEN: dict[str, Any] = {
     "systemd": True,
     "machine": "x86_64",
     "python": [3, 9, 2],
-    "skew": 0.5,
+    "clock": 1000.5,
+    "asked": 1000.0,
     "listeners": {},
     "free_mb": {"/opt": 5000},
     "trees": {"/opt/loki": {"intact": False, "archive": None}},
@@ -51,6 +52,7 @@ SEEN: dict[str, Any] = {
 CONDITIONS = {
     "machines": ["x86_64", "aarch64"],
     "clock_skew_max": 20,
+    "now": 1003.0,
     "space_min_mb": 1024,
     "tree": "/opt/loki",
     "ports": {"3100": {"variable": "logmetrics_loki_port", "unit": "loki.service"}},
@@ -142,8 +144,10 @@ def test_settings_that_do_not_fit_are_told(key: str, value: Any, says: str | Non
         ("systemd", False, "systemd is not its init"),
         ("machine", "riscv64", "architecture riscv64 is not known here (only aarch64, x86_64)"),
         ("python", [3, 7, 9], "/usr/bin/python3 is 3.7.9"),
-        ("skew", 61.2, "its clock is 61 s ahead of the controller's"),
-        ("skew", -400.0, "its clock is 400 s behind the controller's"),
+        ("clock", 1064.2, "its clock is 61 s ahead of the controller's"),
+        ("clock", 600.0, "its clock is 400 s behind the controller's"),
+        ("clock", 1022.9, None),
+        ("asked", 900.0, None),  # what ssh and the queue took is no skew
         (
             "listeners",
             {"3100": "nginx (pid 7)"},

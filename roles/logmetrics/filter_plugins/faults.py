@@ -73,9 +73,10 @@ def host_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         lines.append(f"architecture {seen['machine']} is not known here (only {known}); leave this host out")
     if tuple(seen["python"]) < PYTHON_MIN:
         lines.append(f"/usr/bin/python3 is {'.'.join(map(str, seen['python']))}; the parser needs 3.8 or newer")
-    if abs(seen["skew"]) > wanted["clock_skew_max"]:
-        way = "ahead of" if seen["skew"] > 0 else "behind"
-        lines.append(f"its clock is {abs(seen['skew']):.0f} s {way} the controller's; start a time service (chrony)")
+    off = skew(seen, wanted["now"])
+    if abs(off) > wanted["clock_skew_max"]:
+        way = "ahead of" if off > 0 else "behind"
+        lines.append(f"its clock is {abs(off):.0f} s {way} the controller's; start a time service (chrony)")
     lines += port_faults(seen, wanted["ports"])
     if not seen["trees"][wanted["tree"]]["intact"]:  # it is yet to be installed
         for path, free in sorted(seen["free_mb"].items()):
@@ -87,6 +88,15 @@ def host_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         + ADOPT.faults(seen, wanted["adopt"])
         + source_faults(seen["sources"], wanted)
     )
+
+
+def skew(seen: dict[str, Any], now: float) -> float:
+    """Seconds by which a host's clock is off for certain (positive: ahead), 0 where it may be right.
+
+    `seen` has its clock, and `asked`, the controller's time when the look began; `now` is the controller's time after it.
+    A right clock lies between: what the controller's queue, ssh and the look itself took is no skew.
+    """
+    return float(min(seen["clock"] - seen["asked"], 0) or max(seen["clock"] - now, 0))
 
 
 def port_faults(seen: dict[str, Any], ports: dict[str, dict[str, str]]) -> list[str]:

@@ -19,7 +19,7 @@ ARTIFACTS = load("filter_plugins/artifacts.py")
 PLAN = load("filter_plugins/plan.py").plan
 RELEASE = load("filter_plugins/plan.py").release
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "interval": 60,
     "exec_timeout": 15,
     "loki_version": "3.7.8",
@@ -27,6 +27,12 @@ SETTINGS = {
     "loki_retention_hours": 168,
     "sources": ["auto"],
     "outputs": ["graphite"],
+    "ports": {
+        "logmetrics_loki_port": 3100,
+        "logmetrics_loki_grpc_port": 9096,
+        "logmetrics_probe_port": "9273",
+        "logmetrics_graphite_port": 2003,
+    },
 }
 SERVICE = {"there": False, "ours": False, "version": "", "command": "", "program": "", "user": "root"}
 SEEN: dict[str, Any] = {
@@ -126,6 +132,9 @@ def test_host_names_are_unique_nodes_of_a_graphite_path(names: dict[str, str], s
         ("telegraf_version", "1.39", "logmetrics_telegraf_version '1.39' is not exact"),
         ("loki_retention_hours", 23, "below 24"),
         ("outputs", [], "the numbers go nowhere"),
+        ("ports", {**SETTINGS["ports"], "logmetrics_loki_port": 99999}, "logmetrics_loki_port 99999 is no port"),
+        ("ports", {**SETTINGS["ports"], "logmetrics_loki_port": 9273}, "each must be a port of its own"),
+        ("ports", {**SETTINGS["ports"], "logmetrics_graphite_port": 9273}, None),
         ("sources", [], "logmetrics_sources must be"),
         ("sources", ["auto", "journal"], "logmetrics_sources must be"),
         ("sources", ["var/log/syslog"], "logmetrics_sources must be"),

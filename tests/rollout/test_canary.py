@@ -37,11 +37,10 @@ def test_a_broken_canary_goes_back_and_nobody_follows(settings: dict[str, Any], 
 
 def test_a_config_that_its_program_refuses_stops_on_the_controller() -> None:
     before = [(files(host), processes(host)) for host in TARGETS]
-    done = play(
-        "site", logmetrics_loki_log_level="warn", logmetrics_loki_retention_hours=25, logmetrics_loki_port=99999
-    )
+    done = play("site", logmetrics_outputs=['[[outputs.nothing_like_this]]\n  namepass = ["x"]'])
     assert done.code != 0
     assert done.lines("Nothing was changed on any host")
+    assert done.lines(r"one, two, three: .*nothing_like_this"), done.text[-3000:]
     assert [(files(host), processes(host)) for host in TARGETS] == before
 
 

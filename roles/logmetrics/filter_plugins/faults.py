@@ -20,6 +20,7 @@ def _load(path: Path) -> Any:
 ADOPT = _load(Path(__file__).with_name("adopt.py"))
 INTERVAL_MIN, INTERVAL_MAX = 10, 3600
 PYTHON_MIN = (3, 8)
+OWN_PORTS = ("logmetrics_loki_port", "logmetrics_loki_grpc_port", "logmetrics_probe_port")  # listened on
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -43,6 +44,14 @@ def setting_faults(settings: dict[str, Any]) -> list[str]:
         lines.append(
             "the numbers go nowhere; set logmetrics_graphite_host, logmetrics_hosted_graphite_key or logmetrics_outputs"
         )
+    lines += [
+        f"{name} {port} is no port; take one from 1 to 65535"
+        for name, port in settings["ports"].items()
+        if not 0 < int(port) < 65536
+    ]
+    own = [f"{name} {settings['ports'][name]}" for name in OWN_PORTS]
+    if len({line.split()[1] for line in own}) < len(own):
+        lines.append(f"{', '.join(own)}: each must be a port of its own")
     bad = [source for source in settings["sources"] if source not in ("auto", "journal") and source[:1] != "/"]
     if bad or not settings["sources"] or ("auto" in settings["sources"] and len(settings["sources"]) > 1):
         lines.append("logmetrics_sources must be [auto], or a list of absolute paths, globs and journal")

@@ -25,12 +25,22 @@ def started(pid: int) -> str:
     return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
 
 
+def is_ansible(pid: int) -> bool:
+    """Whether a process is a program of Ansible's, no shell or script that only names one."""
+    words = proc(pid, "cmdline").split("\0")
+    script = next((word for word in words[1:] if not word.startswith("-")), "")
+    interpreted = Path(words[0]).name.startswith("python")
+    return Path(script if interpreted else words[0]).name.startswith("ansible")
+
+
 def playing() -> int:
-    """The pid of the ansible-playbook that this runs in: filters run in its workers, which are its children."""
+    """The pid of the ansible-playbook that this runs in: filters run in its workers, which are its children.
+
+    What began it (a shell, a nightly script) does not count: it may go on when the play has ended.
+    """
     pid, found = os.getpid(), os.getpid()
-    while pid > 1:
-        if "ansible" in proc(pid, "cmdline"):
-            found = pid
+    while pid > 1 and is_ansible(pid):
+        found = pid
         fields = proc(pid, "stat").rpartition(")")[2].split()
         pid = int(fields[1]) if len(fields) > 1 else 0
     return found

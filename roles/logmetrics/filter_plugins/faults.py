@@ -102,7 +102,7 @@ def host_faults(seen: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 def skew(seen: dict[str, Any], now: float) -> float:
     """Seconds by which a host's clock is off for certain (positive: ahead), 0 where it may be right.
 
-    `seen` has its clock, and `asked`, the controller's time when the look began; `now` is the controller's time after it.
+    `seen` has its clock, and `asked`, the controller's time before the look; `now` is that after it.
     A right clock lies between: what the controller's queue, ssh and the look itself took is no skew.
     """
     return float(min(seen["clock"] - seen["asked"], 0) or max(seen["clock"] - now, 0))

@@ -21,6 +21,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from host.said import reason
+
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -68,8 +72,8 @@ def attempt(cache: Path, check: dict[str, Any]) -> tuple[bool, str]:
             done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120, cwd="/")
         except (OSError, subprocess.TimeoutExpired) as error:
             return True, f"{Path(check['archive']).name} does not run: {error}"
-    said = (done.stdout + done.stderr).replace(file.name, check["path"]).strip().splitlines()
-    return True, " ".join(said[-3:]) or f"exit {done.returncode}" if done.returncode else ""
+    said = (done.stdout + done.stderr).replace(file.name, check["path"])
+    return True, (reason(said) or f"exit {done.returncode}") if done.returncode else ""
 
 
 def main(cache: str) -> int:

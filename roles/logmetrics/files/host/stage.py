@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from . import disk, look
+from .said import reason
 from .store import Fault, Store
 
 CHECK = """
@@ -53,8 +54,8 @@ def validate(command: List[str], candidate: Path, path: str) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Fault(f"{words[0]} does not run: {error}") from None
     if done.returncode:
-        said = done.stdout.decode("utf-8", "replace").replace(str(candidate), path).strip().splitlines()
-        raise Fault(f"{path} is refused by {words[0]}: {' '.join(said[-3:])}")
+        said = done.stdout.decode("utf-8", "replace").replace(str(candidate), path)
+        raise Fault(f"{path} is refused by {words[0]}: {reason(said) or f'exit {done.returncode}'}")
 
 
 def check_rules(store: Store, manifest: Dict[str, Any], total: str) -> None:

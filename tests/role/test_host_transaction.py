@@ -245,9 +245,7 @@ def test_a_config_that_its_program_refuses_is_told_in_its_own_words(tmp_path: Pa
     config.write_text("x")
     with pytest.raises(Fault, match=r"/etc/c.conf is refused by sh: /etc/c.conf: no good"):
         stage.validate(["sh", "-c", "echo %s: no good; exit 1"], config, "/etc/c.conf")
-    lines = (
-        "2026-11-24T13:40:32Z W! Strict\n2026-11-24T13:40:33Z I! Loading\n2026-11-24T13:40:33Z E! no such x"
-    )
+    lines = "2026-11-24T13:40:32Z W! Strict\n2026-11-24T13:40:33Z I! Loading\n2026-11-24T13:40:33Z E! no such x"
     with pytest.raises(Fault, match=r"^/etc/c.conf is refused by sh: no such x$"):
         stage.validate(["sh", "-c", f"echo '{lines}'; exit 1"], config, "/etc/c.conf")
     with pytest.raises(Fault, match=r"^/etc/c.conf is refused by sh: exit 3$"):

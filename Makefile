@@ -1,7 +1,7 @@
 # Everything a developer or a curious person runs. Each target installs what it needs.
 RUN := tools/with-venv
 
-.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview rollout interrupts lifecycle bench chaos faults fuzz pythons artifacts lock pictures new-rule variables relock proof-rules proof-rollout bench-scale
+.PHONY: help demo demo-down test lint unit hosts proof-programs proof-outages proof-hosts proof-backfill proof-preview rollout interrupts lifecycle bench chaos faults fuzz pythons artifacts lock pictures new-rule variables relock proof-rules proof-rollout bench-scale bench-fleet
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -47,6 +47,9 @@ bench-scale: ## what a host costs the controller, with and without mitogen (make
 
 proof-rollout: ## twelve ways in which a rollout goes wrong (make proof-rollout HOSTS=10; writes docs/proof/rollout.md)
 	@$(RUN) python3 -m fleet.failures_proof --hosts $(or $(HOSTS),10)
+
+bench-fleet: ## a first install and a run without a change on real hosts, beside plain tasks (make bench-fleet HOSTS=20; writes docs/proof/fleet.md)
+	@$(RUN) python3 -m fleet.cost --hosts $(or $(HOSTS),20)
 
 bench: ## the parser beside mtail, promtail, Telegraf, ripgrep and others (an hour; writes docs/proof/bench.md); BENCH=--help
 	@$(RUN) python3 -m bench $(BENCH)

@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--hosts", type=int, default=20)
     parser.add_argument("--dry", action="store_true", help="write no proof")
     options = parser.parse_args(arguments)
-    fleet = FLEETS["scale"].first(options.hosts)
+    fleet = FLEETS["failures"].first(options.hosts)
     settings: dict[str, object] = {
         "logmetrics_interval": 10,
         "logmetrics_exec_timeout": 8,

@@ -55,7 +55,7 @@ class Proof:
     """The hosts, all on one confirmed release, and the scenarios."""
 
     def __init__(self, count: int, home: Path) -> None:
-        self.fleet = FLEETS["scale"].first(count)
+        self.fleet = FLEETS["failures"].first(count)
         self.targets = [host for host in self.fleet.hosts if not host.overlay]
         self.names = [host.name for host in self.targets]
         self.base: dict[str, object] = {

@@ -145,13 +145,17 @@ FLEETS = {
             ("mirror", "bookworm-journal", 81, MIRROR),
             old=True,
         ),
-        # For what takes many hosts; how many of them, the command line says (`fleet up scale --hosts 20`).
-        _fleet(
-            "scale",
-            "10.213.76.0/24",
-            *((f"h{number:02}", "bookworm", 10 + number, "") for number in range(1, SCALE_MOST + 1)),
-            ("mirror", "bookworm-journal", 81, MIRROR),
-            old=True,
+        # For what takes many hosts; how many of them, the command line says (`fleet up scale --hosts 20`). The rules' proof
+        # and the rollout's have one each, so that they may run at the same time.
+        *(
+            _fleet(
+                name,
+                subnet,
+                *((f"h{number:02}", "bookworm", 10 + number, "") for number in range(1, SCALE_MOST + 1)),
+                ("mirror", "bookworm-journal", 81, MIRROR),
+                old=True,
+            )
+            for name, subnet in (("scale", "10.213.76.0/24"), ("failures", "10.213.96.0/24"))
         ),
         _fleet(
             "lifecycle",

@@ -145,8 +145,8 @@ FLEETS = {
             ("mirror", "bookworm-journal", 81, MIRROR),
             old=True,
         ),
-        # For what takes many hosts; how many of them, the command line says (`fleet up scale --hosts 20`). The rules' proof
-        # and the rollout's have one each, so that they may run at the same time.
+        # For what takes many hosts; how many of them, the command line says (`fleet up scale --hosts 20`). The rules'
+        # proof and the rollout's have one each, so that they may run at the same time.
         *(
             _fleet(
                 name,

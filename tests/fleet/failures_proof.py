@@ -126,6 +126,7 @@ class Proof:
     def scenarios(self) -> list[Scenario]:
         """The twelve."""
         canary, last = self.canary, self.last
+        tenth = self.targets[-max(1, len(self.targets) // 10) :]
         first = [canary.name]
         squat = "systemd-run --quiet --collect --unit=squatter python3 -m http.server --bind 127.0.0.1 3199"
         broken_rule = [
@@ -197,8 +198,8 @@ class Proof:
                 "unreachable",
                 self.other(),
                 [],
-                lambda: self.sh(last, self.NO_SSH + " || true"),
-                lambda: self.ssh_back(last),
+                lambda: [self.sh(host, self.NO_SSH + " || true") for host in tenth],
+                lambda: [self.ssh_back(host) for host in tenth],
             ),
             Scenario(
                 "host rebooting",
@@ -257,11 +258,13 @@ class Proof:
         problem = next(
             (one["problem"] for one in ended.report["hosts"].values() if scenario.cause in one["problem"]), ""
         )
-        problem = problem or next((line for line in ended.report["controller"] if scenario.cause in line), "-")
-        states = " ".join(
-            f"{name}:{after[name]['last'] if name in touched else 'as before'}" for name in self.names[:1]
+        problem = problem or next((line for line in ended.report["controller"] if scenario.cause in line), "")
+        problem = problem or next(
+            (f"{n}: {one['state']}" for n, one in ended.report["hosts"].items() if one["problem"]), "-"
         )
-        self.note(scenario.name, ended.code, touched, f"{states}; all on the old release, all proven", problem, faults)
+        states = [f"{name} {after[name]['last'].replace('_', ' ')}" for name in touched]
+        states += [f"{len(self.names) - len(touched)} as before", "all on the old release, all proven"]
+        self.note(scenario.name, ended.code, touched, "; ".join(states), problem, faults)
 
     def killed(self) -> None:
         """The twelfth: the controller is killed in the second batch, then the same command again."""

@@ -118,9 +118,9 @@ class Proof:
 
     NO_SSH = "systemctl stop ssh; pkill -x sshd"
 
-    def ssh_back(self, host: Host) -> None:
+    def ssh_back(self, *some: Host) -> None:
         """sshd as it was."""
-        self.sh(host, "systemctl start ssh")
+        on_all(some, "systemctl", "start", "ssh")
         hosts.close_connections(self.fleet)
 
     def scenarios(self) -> list[Scenario]:
@@ -198,8 +198,8 @@ class Proof:
                 "unreachable",
                 self.other(),
                 [],
-                lambda: [self.sh(host, self.NO_SSH + " || true") for host in tenth],
-                lambda: [self.ssh_back(host) for host in tenth],
+                lambda: on_all(tenth, "sh", "-uc", self.NO_SSH + " || true"),
+                lambda: self.ssh_back(*tenth),
             ),
             Scenario(
                 "host rebooting",

@@ -124,6 +124,7 @@ def tally(rules: RuleSet, interval: int, line_max: int, second: Any = None) -> T
     line_max=st.sampled_from([65536, 50]),
     other=st.one_of(st.none(), rule_documents()),
     stretch=st.sampled_from([1, tally_module.STRETCH]),
+    dense=st.booleans(),
 )
 def test_both_ways_agree(
     document: dict[str, Any],
@@ -133,6 +134,7 @@ def test_both_ways_agree(
     line_max: int,
     other: Any,
     stretch: int,
+    dense: bool,
 ) -> None:
     data = text_of(form, lines)
     rules = RuleSet.from_document(document, "test")
@@ -140,6 +142,7 @@ def test_both_ways_agree(
     fast, exact = (tally(rules, interval, line_max, second) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tally_module, "STRETCH", stretch)
+        fast._dense["/var/log/x"] = dense
         if not fast._add_bulk("/var/log/x", data):
             return
     exact.add_exactly("/var/log/x", data)

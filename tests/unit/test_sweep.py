@@ -65,9 +65,11 @@ def log(shape: str, number: int, seed: int) -> bytes:
 
 
 @pytest.mark.parametrize("shape", ["3164", "3339"])
-@pytest.mark.parametrize("stretch", [1, tally.STRETCH])
+@pytest.mark.parametrize("stretch", [0, 1, tally.STRETCH])
 def test_packs_count_the_same_by_both_ways(shape: str, stretch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one match over many lines (stretch 0), and by one a line."""
     monkeypatch.setattr(tally, "STRETCH", stretch)
+    monkeypatch.setattr(tally, "DENSE", 0 if stretch else 1)
     rules = rule_set()
     fast, exact = tally_of(rules), tally_of(rules)
     for seed in range(4):

@@ -192,7 +192,7 @@ def _renumber(tree: Any, numbers: tuple[int, ...]) -> None:
         elif name == "BRANCH":
             for one in argument[1]:
                 _renumber(one, numbers)
-        elif name in ("MAX_REPEAT", "MIN_REPEAT"):
+        elif name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
             _renumber(argument[2], numbers)
         elif name in ("ASSERT", "ASSERT_NOT"):
             _renumber(argument[1], numbers)

@@ -1,8 +1,8 @@
 """A rule's regex as a tree that is safe in a text of many lines, and whether two of them can match one line.
 
 Nodes are tuples: ("b", mask) one byte of a set (bit n of the mask stands for byte n), ("|", sequences), ("*", least,
-most or None, whether greedy, sequence), ("$",) the line's end, ("B", text) a word boundary. A sequence is a tuple of
-nodes. No set holds the newline, so that nothing made of a tree goes beyond its line. Where anything here does not
+most or None, sequence), ("$",) the line's end, ("B", text) a word boundary, ("=", sequence) what must stand ahead. A
+sequence is a tuple of nodes. All repeats are greedy: what matters is whether there is a match. No set holds the newline, so that nothing made of a tree goes beyond its line. Where anything here does not
 understand a regex it raises Unfit, and the rule is matched line by line instead.
 """
 
@@ -52,9 +52,10 @@ _CATEGORIES = {
     _codes.CATEGORY_WORD: _WORDS,
     _codes.CATEGORY_NOT_WORD: _ALL ^ _WORDS,
 }
-# One step each in the regex engine, where a list of ranges is several.
-_SHORT = {NO_NEWLINE: b".", _DIGITS: b"\\d", _WORDS: b"\\w", _ALL ^ _SPACES: b"\\S"}
-ANYTHING: Node = ("*", 0, None, False, (("b", NO_NEWLINE),))
+# One step each in the regex engine.
+_SHORT = {NO_NEWLINE: b".", _ALL ^ _SPACES: b"\\S"}
+_ABSENT = (1 << 0, 1 << 0 | 1 << 13)  # bytes that no text which is swept has: a set may hold them or not
+ANYTHING: Node = ("*", 0, None, (("b", NO_NEWLINE),))
 
 
 def parse(pattern: bytes) -> Sequence:
@@ -116,7 +117,7 @@ def _node(operation: Any, argument: Any, flags: int) -> Node:
     if operation in (_codes.MAX_REPEAT, _codes.MIN_REPEAT):
         least, most, inner = argument
         unlimited = most is _codes.MAXREPEAT or most >= _codes.MAXREPEAT
-        return ("*", least, None if unlimited else most, operation is _codes.MAX_REPEAT, _sequence(inner, flags))
+        return ("*", least, None if unlimited else most, _sequence(inner, flags))
     if operation is _codes.AT:
         if argument in (_codes.AT_END, _codes.AT_END_STRING):
             return ("$",)
@@ -168,20 +169,20 @@ def _text(node: Node) -> bytes:
     if kind == "|":
         return b"(?:" + b"|".join(text(one) for one in node[1]) + b")"
     if kind == "*":
-        _, least, most, greedy, inner = node
+        _, least, most, inner = node
         body = text(inner)
         if not (len(inner) == 1 and inner[0][0] == "b"):
             body = b"(?:" + body + b")"
         if (least, most) == (0, 1) and body[:3] == b"(?:":
             # A branch with nothing in it: the engine is quicker at that than at a repeat.
-            return b"(?:" + text(inner) + b"|)" if greedy else b"(?:|" + text(inner) + b")"
+            return b"(?:" + text(inner) + b"|)"
         if (least, most) == (0, 1):
             times = b"?"
         elif most is None:
             times = b"*" if least == 0 else b"+" if least == 1 else b"{%d,}" % least
         else:
             times = b"{%d,%d}" % (least, most)
-        return body + times + (b"" if greedy else b"?")
+        return body + times
     if kind == "$":
         return b"(?=\\n)"
     if kind == "=":
@@ -191,23 +192,31 @@ def _text(node: Node) -> bytes:
 
 
 def _class(mask: int) -> bytes:
+    """A set. The engine tests one of three or more ranges by a table, in one step; fewer, or what is not, take several."""
     if mask & (mask - 1) == 0:
         return _byte(mask.bit_length() - 1)
     if mask in _SHORT:
         return _SHORT[mask]
-    negated = bin(mask).count("1") > 128
-    members = _ALL ^ mask if negated else mask
-    out = b"[^" if negated else b"["
+    ranges = _ranges(mask)
+    for absent in _ABSENT:
+        if len(ranges) < 3:
+            ranges = _ranges(mask | absent)
+    return b"[" + b"".join(_byte(a) if a == b else _byte(a) + b"-" + _byte(b) for a, b in ranges) + b"]"
+
+
+def _ranges(mask: int) -> list[tuple[int, int]]:
+    """The first and last byte of each run of bytes in a set."""
+    found = []
     at = 0
-    while members >> at:
-        if members >> at & 1:
+    while mask >> at:
+        if mask >> at & 1:
             end = at
-            while members >> (end + 1) & 1:
+            while mask >> (end + 1) & 1:
                 end += 1
-            out += _byte(at) if end == at else _byte(at) + b"-" + _byte(end)
+            found.append((at, end))
             at = end
         at += 1
-    return out + b"]"
+    return found
 
 
 def _byte(value: int) -> bytes:
@@ -260,7 +269,7 @@ class Positions:
                 set().union(*(part[2] for part in parts)),
             )
         if kind == "*":
-            _, least, most, _, inner = node
+            _, least, most, inner = node
             if most == 0:
                 return True, set(), set()
             copies = max(1, min(least, _MOST_COPIES))

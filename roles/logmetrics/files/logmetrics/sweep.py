@@ -46,15 +46,16 @@ class Form:
         point = self.fraction[:1].decode("latin-1")
         return f"{self.minute_end} {self.seconds_at} {point}{len(self.fraction)} {self.offset.decode('latin-1')}"
 
-    def header(self, minutes: bool) -> bytes:
-        """The regex of stamp and host; `minutes`: with a group for the bytes that settle the interval."""
-        minute = b".{%d}" % self.minute_end
+    def header(self) -> tuple[bytes, bytes]:
+        from . import sweepregex
+        """The regexes of the bytes that settle the interval, and of what follows them: the rest of the stamp, the host."""
+        more = b"+" if sweepregex.POSSESSIVE else b""
         rest = {0: b":[0-5]\\d", 2: b"\\d", 3: b""}[self.minute_end - self.seconds_at]
         fraction = b""
         if self.fraction:
-            fraction = b"\\%s\\d{%d}" % (self.fraction[:1], len(self.fraction) - 1)
+            fraction = b"\\%s\\d{%d}%s" % (self.fraction[:1], len(self.fraction) - 1, more)
         offset = self.offset.replace(b"+", b"\\+")
-        return (b"(" + minute + b")" if minutes else minute) + rest + fraction + offset + b" \\S+ "
+        return b".{%d}%s" % (self.minute_end, more), rest + fraction + offset + b" \\S+%s " % more
 
 
 def form_of(line: bytes, interval: int) -> Form | None:
@@ -105,7 +106,7 @@ class Sweep:
             script = self._script
             pieces = {piece.decode("latin-1"): sorted(numbers) for piece, numbers in script.outcomes.items()}
             made = self._codes.numbered(
-                key, script.text(self.form.header(minutes)), (1, 2) if minutes else (1,), pieces
+                key, (script.loop if minutes else script.text)(*self.form.header()), (1, 2) if minutes else (1,), pieces
             )
             if made is None:
                 return None
@@ -116,8 +117,8 @@ class Sweep:
             piece.encode("latin-1"): [rules[number] for number in numbers] for piece, numbers in pieces.items()
         }
 
-    def of_one_minute(self, text: bytes, start: int, end: int) -> tuple[dict[bytes, int], int] | None:
-        """({piece or line: how often}, lines) of a stretch of one minute; a line has its newline, and no piece has one.
+    def of_one_minute(self, text: bytes, start: int, end: int) -> dict[bytes, int] | None:
+        """{piece or line: how often} of a stretch of one minute; a line has its newline, and no piece has one.
 
         `text[start]` is the newline before its first line, `text[end]` its last one. None where its lines are not all
         of the minute of the first.
@@ -129,18 +130,19 @@ class Sweep:
         minute = text[start : start + 1 + self.form.minute_end]
         counts: dict[bytes, int] = {}
         found = pattern.findall(text, start, end + 1)
-        _count_elements(counts, filter(None, found))  # most lines count for nothing
+        _count_elements(counts, filter(None, found))  # many lines count for nothing
         odd = of_minute = 0
         for one, number in counts.items():
             if one not in pieces:
                 odd += number
                 of_minute += number if one.startswith(minute[1:]) else 0
-        if text.count(minute, start, end) != len(found) - odd + of_minute:
-            return None
-        return counts, len(found)
+        return counts if text.count(minute, start, end) == len(found) - odd + of_minute else None
 
     def of_any_minute(self, text: bytes, start: int, end: int) -> dict[tuple[bytes, bytes], int] | None:
-        """{(minute, piece or line): how often} of a stretch; of a line that needs the exact way the minute is empty."""
+        """{(minute, piece or line): how often} of a stretch; of a line that needs the exact way the minute is empty.
+
+        Lines that count for nothing have no part in the numbers: one match goes over many of them.
+        """
         made = self._regex(True)
         if made is None:
             return None

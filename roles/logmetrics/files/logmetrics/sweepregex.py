@@ -11,6 +11,8 @@ Where two rules may count one line, that both do is an outcome of its own, tried
 
 from __future__ import annotations
 
+import os.path
+import sys
 from itertools import combinations
 
 from . import regextree
@@ -26,12 +28,17 @@ if TYPE_CHECKING:
     Outcome = FrozenSet[int]  # numbers of the rules that count a line
     Choice = Tuple[Sequence, Outcome]
 
+# What was matched is not tried in other ways: it saves the engine its book-keeping. Those before 3.11.5 err at it
+# (https://github.com/python/cpython/issues/106052).
+POSSESSIVE = sys.version_info >= (3, 11, 5)
 _REPEATED = b"message repeated "
 _MOST_OUTCOMES = 24  # of rules that may share a line, before they take the exact way
 _MOST_OTHERS = 4  # rules after one that may share a line with it
 _MOST_UNFOLDED = 8  # beginnings of one rule
 _MOST_NAME = 100  # bytes of a program's name
 _LONGEST = 32  # bytes of a piece
+_EXACT = b"(?!)"  # matches nothing
+_NOTHING: Outcome = frozenset()  # of a sequence of which only whether it matches is wanted
 
 
 class Script:
@@ -41,31 +48,35 @@ class Script:
         self.outcomes: dict[bytes, Outcome] = {}
         self._pieces: dict[Outcome, list[bytes]] = {}
         bodies: dict[bytes, bytes] = {}
-        known: dict[tuple[int, ...], bytes | None] = {}
+        known: dict[tuple[int, ...], bytes] = {}
         for name, rules in programs.items():
             key = tuple(rule.number for rule in rules)
             if key not in known:
                 known[key] = self._program(rules)
-            body = known[key]
-            if body is not None and 0 < len(name) <= _MOST_NAME:
-                bodies[name] = body
-        # A name of a rule with anything but the usual end of a tag behind it: the exact way knows.
-        unusual = b"(?!" + _names(dict.fromkeys(programs, b"[\\[:]")) + b")"
-        known_names = _names(bodies) + b"|" if bodies else b""
-        self._tags = b"(?:" + known_names + unusual + b")"
+            bodies[name] = known[key] if 0 < len(name) <= _MOST_NAME else _EXACT
+        self._tags = _names(bodies)
 
-    def text(self, header: bytes) -> bytes:
-        """The regex for lines whose stamp and host `header` matches; its groups come before the one for the outcome."""
-        return b"\\n(?:" + header + self._tags + b"|(?=([^\\n]*\\n)))"
+    def text(self, minute: bytes, rest: bytes) -> bytes:
+        """The regex for lines whose header `minute` and `rest` match; its groups are all for the outcome."""
+        return b"\\n(?:" + minute + rest + self._tags + b"|(?=(.*\\n)))"
 
-    def _program(self, rules: list[Rule]) -> bytes | None:
-        """What stands behind the name of a program with these rules; None where all its lines take the exact way."""
+    def loop(self, minute: bytes, rest: bytes) -> bytes:
+        """The same, but one match goes over lines that count for nothing up to one that counts for something.
+
+        All are of one minute, and its bytes are the first group. Where lines that count are few, it is quicker.
+        """
+        some, more = (b"++", b"+") if POSSESSIVE else (b"{1,100}", b"")
+        line = b"(?(2)(?!)|)\\n\\1" + rest + self._tags + b".*" + more
+        return b"(?:(?=\\n(" + minute + b"))(?:" + line + b")" + some + b"|\\n(?=(.*\\n)).*)"
+
+    def _program(self, rules: list[Rule]) -> bytes:
+        """What stands behind the name of a program with these rules; _EXACT where all its lines take the exact way."""
         trees: dict[int, Sequence] = {}
         for rule in rules:
             try:
                 trees[rule.number] = regextree.parse(rule.match.encode("utf-8"))
             except Unfit:
-                return None
+                return _EXACT
         positions = {number: Positions(tree) for number, tree in trees.items()}
         exact = {rule.number for rule in rules if rule.type != "counter" or rule.groups}
         exact |= {number for number, one in positions.items() if one.empty}
@@ -88,21 +99,23 @@ class Script:
         ahead = repeated if guards or first_bytes >> _REPEATED[0] & 1 else b""
         if guards:
             ahead += b"(?!" + b"|".join(guards) + b")"
-        nothing = b"" if ahead else repeated
-        found = b"(?:\\[\\d{1,20}\\]: |: )" + ahead
-        return found + (b"(?:" + messages + b"|" + nothing + b")" if messages else nothing)
+        nothing = b"" if ahead else _other(_REPEATED[:1]) + b"|" + repeated
+        found = (b"(?:\\[\\d{1,20}+\\]: |: )" if POSSESSIVE else b"(?:\\[\\d{1,20}\\]: |: )") + ahead
+        return found + (b"(?:" + (messages + b"|" if messages else b"") + nothing + b")")
 
     def _merged(self, choices: list[Choice], in_order: bool = False) -> bytes:
         """The choices as alternatives; what several begin with stands once (`in_order`: of neighbours alone)."""
         groups: list[list[Choice]] = []
-        by_first: dict[Any, list[Choice]] = {}
+        by_lead: dict[Any, list[Choice]] = {}
         for choice in [(unfolded, outcome) for sequence, outcome in choices for unfolded in _unfolded(sequence)]:
             sequence, outcome = choice
             if not sequence:
-                raise _NoPiece(outcome)
-            own = by_first.get(sequence[0])
+                if outcome:
+                    raise _NoPiece(outcome)
+                return b""
+            own = by_lead.get(_lead(sequence))
             if own is None or (in_order and own is not groups[-1]):
-                own = by_first[sequence[0]] = []
+                own = by_lead[_lead(sequence)] = []
                 groups.append(own)
             own.append(choice)
         out = []
@@ -110,15 +123,18 @@ class Script:
             if len(group) == 1:
                 out.append(self._with_piece(*group[0]))
                 continue
+            first = group[0][0]
             shared = _shared(sequence for sequence, _ in group)
             if in_order:
                 # Which comes first is for the order to say, never for a place further ahead in the line.
-                shared = _settled(group[0][0], shared)
+                shared = _settled(first, shared)
+            while shared and first[shared - 1][0] == "*":
+                shared -= 1  # the engine is quick at finding one byte after it, not at several
             if not shared:
                 out += [self._with_piece(*choice) for choice in group]
                 continue
             rest = self._merged([(sequence[shared:], outcome) for sequence, outcome in group], in_order)
-            out.append(regextree.text(group[0][0][:shared]) + b"(?:" + rest + b")")
+            out.append(regextree.text(first[:shared]) + (b"(?:" + rest + b")" if rest else b""))
         return b"|".join(out)
 
     def _together(self, cluster: list[int], trees: dict[int, Sequence], positions: dict[int, Positions]) -> bytes:
@@ -141,10 +157,15 @@ class Script:
             if len(choices) > _MOST_OUTCOMES or len(others) > _MOST_OTHERS:
                 raise _NoPiece(frozenset((number,)))
         merged = self._merged(choices, in_order=True)
+        if sum(choice[0][:1] != () and choice[0][0][0] != "b" for choice in choices) > 1:
+            # Most lines are for none of them: one look at what they have in common, before each is looked at.
+            merged = b"(?=" + self._merged([(rest[number], _NOTHING) for number in cluster]) + b")(?:" + merged + b")"
         return begin + b"(?:" + merged + b")" if begin else merged
 
     def _with_piece(self, sequence: Sequence, outcome: Outcome) -> bytes:
         """The sequence with the one group about a piece of its literal text that is this outcome's alone."""
+        if not outcome:
+            return regextree.text(sequence)
         found = self._piece(sequence, outcome)
         if found is not None:
             start, length = found
@@ -213,8 +234,20 @@ def _shared(sequences: Iterable[Sequence]) -> int:
     return number
 
 
+def _lead(sequence: Sequence) -> Sequence:
+    """What it begins with: up to its first node that is no repeat."""
+    for at, node in enumerate(sequence):
+        if node[0] != "*":
+            return sequence[: at + 1]
+    return sequence
+
+
 def _unfolded(sequence: Sequence) -> list[Sequence]:
-    """The sequence by what it may begin with, so that the first byte tells them apart."""
+    """The sequence by what it may begin with, so that the first byte tells them apart; without what cannot match."""
+    ahead = []
+    while sequence and sequence[0][0] == "=":
+        ahead.append(sequence[0][1])
+        sequence = sequence[1:]
     found: list[Sequence] = []
     todo = [sequence]
     while todo:
@@ -224,12 +257,28 @@ def _unfolded(sequence: Sequence) -> list[Sequence]:
             if node[0] == "|":
                 todo[:0] = [branch + one[1:] for branch in node[1]]
                 continue
-            if node[0] == "*" and node[1:3] == (0, 1) and len(node[4]) > 1:
-                ways = [node[4] + one[1:], one[1:]]
-                todo[:0] = ways if node[3] else ways[::-1]
+            if node[0] == "*" and node[1:3] == (0, 1) and len(node[3]) > 1:
+                todo[:0] = [node[3] + one[1:], one[1:]]
                 continue
-        found.append(one)
+        if ahead:
+            one = _hoisted(ahead, one)
+        if one is not None:
+            found.append(one)
     return found
+
+
+def _hoisted(ahead: list[Sequence], sequence: Sequence) -> Sequence | None:
+    """What must stand ahead, then the sequence; the bytes with which all begin stand first. None: it never matches."""
+    mine = Positions(sequence)
+    if not all(may_share_a_line(Positions(one), mine) for one in ahead):
+        return None
+    shared = 0
+    for node in sequence:
+        if node[0] != "b" or any(one[shared : shared + 1] != (node,) for one in ahead):
+            break
+        shared += 1
+    rest = [one[shared:] for one in ahead]
+    return (*sequence[:shared], *(("=", one) for one in rest if one), *sequence[shared:])
 
 
 def _settled(sequence: Sequence, most: int) -> int:
@@ -239,41 +288,52 @@ def _settled(sequence: Sequence, most: int) -> int:
         if node[0] in ("b", "="):
             continue
         # One set repeated ends where it must, if what follows is none of it.
-        if node[0] == "*" and len(node[4]) == 1 and node[4][0][0] == "b" and at + 1 < most:
+        if node[0] == "*" and len(node[3]) == 1 and node[3][0][0] == "b" and at + 1 < most:
             following = Positions(sequence[at + 1 : at + 2])
-            if not following.empty and not following.first_bytes & node[4][0][1]:
+            if not following.empty and not following.first_bytes & node[3][0][1]:
                 continue
         return at
     return most
 
 
 def _names(bodies: dict[bytes, bytes]) -> bytes:
-    """Names, each with what is to follow it, as a trie; where all that begin alike go on alike, that stands once."""
-    if len(set(bodies.values())) == 1:
-        return _suffixes(list(bodies)) + next(iter(bodies.values()))
-    return _branches(bodies)
+    """Names, each with what is to follow it, as a trie that also matches any other name.
 
-
-def _branches(bodies: dict[bytes, bytes]) -> bytes:
+    A name's end is where the usual end of a tag begins; with anything else behind it, it is another program's.
+    """
+    if len(bodies) > 1 and len(set(bodies.values())) == 1:
+        # All go on alike: that stands once.
+        ends = _suffixes(list(bodies))
+        return b"(?:" + ends + next(iter(bodies.values())) + b"|(?!" + ends + b"[\\[:]))"
     groups: dict[bytes, dict[bytes, bytes]] = {}
     for name, body in bodies.items():
-        groups.setdefault(name[:1], {})[name[1:]] = body
-    out = []
-    for first, rest in groups.items():
-        if first == b"":
-            out.append(rest[b""])
+        groups.setdefault(name[:1], {})[name] = body
+    firsts, begins, ways = b"", [], []
+    for first, names in groups.items():
+        if first:
+            length = len(os.path.commonprefix(list(names)))
+            begin = regextree.text(literal(next(iter(names))[:length]))
+            ways.append(begin + _names({name[length:]: body for name, body in names.items()}))
+            firsts += first
         else:
-            out.append(regextree.text(literal(first)) + _names(rest))
-    return out[0] if len(out) == 1 else b"(?:" + b"|".join(out) + b")"
+            begin = b"[\\[:]"
+            ways.insert(0, names[b""])
+            firsts += b"[:"
+        begins.append(begin)
+    return b"(?:" + b"|".join([*ways, _other(firsts), b"(?!" + b"|".join(begins) + b")"]) + b")"
+
+
+def _other(firsts: bytes) -> bytes:
+    """Any byte of a line but these."""
+    mask = regextree.NO_NEWLINE
+    for first in firsts:
+        mask &= ~(1 << first)
+    return regextree.text((("b", mask),))
 
 
 def _suffixes(names: list[bytes]) -> bytes:
     if names == [b""]:
         return b""
-    return _branches_of_names(names)
-
-
-def _branches_of_names(names: list[bytes]) -> bytes:
     groups: dict[bytes, list[bytes]] = {}
     for name in names:
         groups.setdefault(name[:1], []).append(name[1:])

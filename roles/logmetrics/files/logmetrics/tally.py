@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from .stamp import Stamp
     from .sweep import Form, Sweep
 
-    # (start of the interval, {piece or line: how often}, lines, by what they were counted)
-    Stretch = Tuple[int, Dict[bytes, int], int, Sweep]
+    # (start of the interval, {piece or line: how often}, by what they were counted)
+    Stretch = Tuple[int, Dict[bytes, int], Sweep]
 
 AHEAD = 60  # seconds by which a stamp may be ahead of the clock
 SECOND = 1_000_000_000
 SHORT_LINE = 32  # bytes
 BULK_FROM = 8192  # bytes; for fewer the exact way is quicker
+DENSE = 0.2  # share of lines that count for something, from which on one match a line is quicker than one over many
 STRETCH = 16_384  # bytes of one minute, from which on they are counted by themselves
 FIRST_LINES = 20  # in which one must have a header
 NO_SLOT = -1  # lines of which only the exact way can say it
@@ -128,6 +129,7 @@ class Tally:
         self.watch = Watch()
         self._aside = 0  # rules set aside that are known of here
         self._forms: dict[str, Form | None] = {}  # by source
+        self._dense: dict[str, bool] = {}  # by source, as its last buffer was
         self._sweeps: dict[tuple[int, str, str], Sweep] = {}  # by rule set, source and form
         self._views: dict[tuple[int, str], View] = {}
 
@@ -174,10 +176,13 @@ class Tally:
         if stretches is None:
             return False
         odd: list[bytes] = []
-        before = self.lines
+        counted = 0
         for stretch in stretches:
-            self._add_stretch(stretch, odd)
-        if len(odd) > (self.lines - before) // 2:
+            counted += self._add_stretch(stretch, odd)
+        lines = data.count(b"\n")
+        self.lines += lines
+        self._dense[source] = counted > lines * DENSE
+        if len(odd) > lines // 2:
             del self._forms[source]  # another form: the next buffer's first lines tell which
         for line in odd:
             self._add_odd(source, line, now)
@@ -223,7 +228,7 @@ class Tally:
         return None
 
     def _stretches(self, source: str, data: bytes, form: Form, now: float) -> list[Stretch] | None:
-        """What the lines come to, by stretches of one interval; None where they must be taken one by one."""
+        """What the lines come to, by intervals; None where they must be taken one by one."""
         slots: dict[bytes, int] = {}
 
         def slot_of(minute: bytes) -> int:
@@ -239,6 +244,8 @@ class Tally:
         found: list[Stretch] = []
         text = b"\n" + data
         start, end = 0, len(text) - 1
+        if not self._dense.get(source):
+            return self._of_any_minute(source, form, text, start, slot_of, found)
         at = text.rfind(b"\n", 0, end) + 1
         last_minute = text[at : at + form.minute_end]
         while start < end:
@@ -253,12 +260,12 @@ class Tally:
                 self.watch.working = sweep
                 counted = sweep.of_one_minute(text, start, stop)
             if counted is None:
-                return self._mixed(source, form, text, start, slot_of, found)
-            found.append((slot, *counted, sweep))
+                return self._of_any_minute(source, form, text, start, slot_of, found)
+            found.append((slot, counted, sweep))
             start = stop
         return found
 
-    def _mixed(
+    def _of_any_minute(
         self,
         source: str,
         form: Form,
@@ -267,7 +274,7 @@ class Tally:
         slot_of: Callable[[bytes], int],
         found: list[Stretch],
     ) -> list[Stretch] | None:
-        """The rest of a buffer, in which minutes are mixed or short."""
+        """The rest of a buffer: one in which few lines count, or minutes are mixed or short."""
         first = slot_of(text[start + 1 : start + 1 + form.minute_end])
         rules = self.timeline.at(first) if first >= 0 else self.timeline.sets[-1][1]
         sweep = self._sweep(rules, source, form)
@@ -281,7 +288,7 @@ class Tally:
             slot = slot_of(minute) if minute else NO_SLOT
             if minute and (slot < 0 or self.timeline.at(slot) is not rules):
                 apart.add(minute)
-                piece, slot = b"", 0  # noqa: PLW2901 - a line all the same
+                continue
             own = by_slot.setdefault(slot, {})
             own[piece] = own.get(piece, 0) + number
         if apart:
@@ -289,8 +296,8 @@ class Tally:
             for line in text[start + 1 :].splitlines(True):
                 if line[: form.minute_end] in apart and (b"", line) not in counted:
                     one_by_one[line] = one_by_one.get(line, 0) + 1
-            found.append((NO_SLOT, one_by_one, 0, sweep))
-        found += [(slot, own, sum(own.values()), sweep) for slot, own in by_slot.items()]
+            found.append((NO_SLOT, one_by_one, sweep))
+        found += [(slot, own, sweep) for slot, own in by_slot.items()]
         return found
 
     def _sweep(self, rules: RuleSet, source: str, form: Form) -> Sweep:
@@ -302,14 +309,15 @@ class Tally:
             found = self._sweeps[key] = sweep.Sweep(self.view(rules, source), form, rules.codes, rules.name)
         return found
 
-    def _add_stretch(self, stretch: Stretch, odd: list[bytes]) -> None:
-        """Count what a stretch's lines came to; those for the exact way go to `odd`."""
-        slot, counts, lines, sweep = stretch
-        self.lines += lines
+    def _add_stretch(self, stretch: Stretch, odd: list[bytes]) -> int:
+        """Count what a stretch's lines came to; those for the exact way go to `odd`. How many lines are for any rule."""
+        slot, counts, sweep = stretch
+        matched = 0
         late = slot < self.closed
         for piece, number in counts.items():
             if not piece:
                 continue
+            matched += number
             rules = sweep.rules(piece)
             if rules is None:
                 odd += [piece[:-1]] * number
@@ -322,6 +330,7 @@ class Tally:
                 if self.newest.get(rule.metric, 0) < slot:
                     self.newest[rule.metric] = slot
             self.late_lines += number if late else 0
+        return matched
 
     def _add_odd(self, source: str, raw: bytes, now: float) -> None:
         """Count one line of which the fast way knows that rules may be for it; it has a header, and so a stamp."""

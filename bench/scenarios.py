@@ -195,7 +195,7 @@ def growth(plan: Plan, parser: Parser, spawner: Spawner, density: str) -> Growth
     for count in (4, RULES):
         rules_json = plan.scratch / f"rules-{count}.json"
         rules = compile_rules(count, rules_json)
-        corpus = corpus or write(plan, rules, Style(density), plan.size, "growth.log")
+        corpus = corpus or write(plan, rules, Style(density, pace=BUSY), plan.size, "growth.log")
         jobs[count] = Job(corpus, rules, rules_json, plan.scratch)
     results: dict[int, list[Result]] = {count: [] for count in jobs}
     for _ in range(plan.rounds):

@@ -138,7 +138,7 @@ def test_a_line_that_reads_like_a_piece_is_none() -> None:
     one = sweep.Sweep(rules.view("/x"), form, rules.codes, "")
     counted = one.of_any_minute(b"\n" + first, 0, len(first))
     assert counted is not None
-    piece = next(iter(counted))[1]
+    piece = next(iter(counted[0]))[1]
     assert piece in b"Failed"
     fast = tally_of(rules)
     assert fast._add_bulk("/x", first + piece + b"\n\n" + piece + b"\n" + first)

@@ -9,6 +9,7 @@ understand a regex it raises Unfit, and the rule is matched line by line instead
 from __future__ import annotations
 
 import re
+import sys
 
 try:
     from re import _constants as _codes  # type: ignore[attr-defined]  # Python 3.11 and later
@@ -25,9 +26,15 @@ if TYPE_CHECKING:
     Sequence = Tuple[Node, ...]
 
 _ALL = (1 << 256) - 1
-NO_NEWLINE = _ALL ^ (1 << 10)
+_NEWLINE = 1 << 10
+NO_NEWLINE = _ALL ^ _NEWLINE
 _MOST_PAIRS = 20_000
+_MOST_STATES = 2_000
 _MOST_COPIES = 4
+_AHEAD = 8  # nodes
+# What was matched is not tried in other ways: it saves the engine its book-keeping. Those before 3.11.5 err at it
+# (https://github.com/python/cpython/issues/106052).
+POSSESSIVE = sys.version_info >= (3, 11, 5)
 
 
 class Unfit(Exception):  # noqa: N818 - what the regex is
@@ -67,7 +74,22 @@ def parse(pattern: bytes) -> Sequence:
         raise Unfit(str(error)) from None
     if flags & (re.LOCALE | re.VERBOSE):
         raise Unfit("its flags")
-    tree = list(parsed)
+    return _trimmed(_whole(list(parsed), flags))
+
+
+def _trimmed(sequence: Sequence) -> Sequence:
+    """Without what may be at its end, but need not: it is all one how far a match goes."""
+    while sequence and sequence[-1][0] == "*":
+        _, least, most, inner = sequence[-1]
+        if (least, most) == (1, 1):
+            break
+        sequence = sequence[:-1] + ((("*", least, least, inner),) if least > 1 else inner * least)
+        if least > 1:
+            break
+    return sequence
+
+
+def _whole(tree: list[Any], flags: int) -> Sequence:
     # `^` matches the message's first byte alone, also with the flag m: a message has no newline.
     if tree and _is_start(tree[0]):
         return _sequence(tree[1:], flags)
@@ -157,9 +179,20 @@ def _folded(mask: int, flags: int) -> int:
     return mask | small >> 32 | large << 32
 
 
-def text(sequence: Sequence) -> bytes:
-    """A sequence as a regex for Python's `re`, in which line ends are newlines; without groups that capture."""
-    return b"".join(_text(node) for node in sequence)
+def text(sequence: Sequence, then: Sequence = ()) -> bytes:
+    """A sequence as a regex for Python's `re`, in which line ends are newlines; without groups that capture.
+
+    `then` is what the caller puts behind it.
+    """
+    out = b""
+    for at, node in enumerate(sequence):
+        out += _text(node)
+        if POSSESSIVE and node[0] == "*" and node[1:3] != (0, 1) and len(node[3]) == 1 and node[3][0][0] == "b":
+            # One set repeated ends where it must, if what follows is none of it: nothing is to be tried again.
+            following = Positions((*sequence[at + 1 :], *then)[:_AHEAD])
+            if not following.empty and not following.first_bytes & node[3][0][1]:
+                out += b"+"
+    return out
 
 
 def _text(node: Node) -> bytes:
@@ -227,11 +260,12 @@ def _byte(value: int) -> bytes:
 class Positions:
     """A sequence as positions (its sets of bytes) and what may follow what: the automaton of Glushkov.
 
-    It accepts all that the sequence matches, and somewhat more: counts above a few are not kept, nor are boundaries
-    and ends.
+    The line's end is a newline. It accepts all that the sequence matches, and somewhat more where it is not `exact`:
+    counts above a few are not kept, nor are boundaries.
     """
 
     def __init__(self, sequence: Sequence) -> None:
+        self.exact = True
         self.masks: list[int] = []
         self.follow: list[set[int]] = []
         self.empty, self.first, self.last = self._walk(sequence)
@@ -257,8 +291,8 @@ class Positions:
 
     def _one(self, node: Node) -> tuple[bool, set[int], set[int]]:
         kind = node[0]
-        if kind == "b":
-            self.masks.append(node[1])
+        if kind in ("b", "$"):
+            self.masks.append(node[1] if kind == "b" else _NEWLINE)
             self.follow.append(set())
             return False, {len(self.masks) - 1}, {len(self.masks) - 1}
         if kind == "|":
@@ -274,6 +308,7 @@ class Positions:
                 return True, set(), set()
             copies = max(1, min(least, _MOST_COPIES))
             empty, first, last = self._walk(inner * copies)
+            self.exact &= least in (0, copies) and most in (None, copies)
             if most is None or most > copies:
                 # More of it: once more at the end, as often as you like.
                 more_empty, more_first, more_last = self._walk(inner)
@@ -283,6 +318,7 @@ class Positions:
                 last = last | more_last
                 empty = empty or more_empty
             return empty or least == 0, first, last
+        self.exact = False
         return True, set(), set()
 
     def _link(self, before: set[int], after: set[int]) -> None:
@@ -309,3 +345,29 @@ def may_share_a_line(one: Positions, two: Positions) -> bool:
         if len(seen) > _MOST_PAIRS:
             return True
     return False
+
+
+def implies(one: Positions, two: Positions) -> bool:
+    """Whether it is certain that a line which the one matches is matched by the other, too."""
+    if not two.exact or one.empty:
+        return False
+
+    def within(position: int, others: Iterable[int]) -> frozenset[int]:
+        return frozenset(other for other in others if not one.masks[position] & ~two.masks[other])
+
+    # With each position of the one, all of the other's that the same bytes can lead to.
+    todo = [(mine, within(mine, two.first)) for mine in one.first]
+    seen = set(todo)
+    while todo:
+        mine, theirs = todo.pop()
+        if theirs & two.last:
+            continue
+        if not theirs or mine in one.last or len(seen) > _MOST_STATES:
+            return False
+        following = set().union(*(two.follow[other] for other in theirs))
+        for after in one.follow[mine]:
+            state = (after, within(after, following))
+            if state not in seen:
+                seen.add(state)
+                todo.append(state)
+    return True

@@ -47,9 +47,10 @@ class Form:
         return f"{self.minute_end} {self.seconds_at} {point}{len(self.fraction)} {self.offset.decode('latin-1')}"
 
     def header(self) -> tuple[bytes, bytes]:
-        from . import sweepregex
+        from .regextree import POSSESSIVE
+
         """The regexes of the bytes that settle the interval, and of what follows them: the rest of the stamp, the host."""
-        more = b"+" if sweepregex.POSSESSIVE else b""
+        more = b"+" if POSSESSIVE else b""
         rest = {0: b":[0-5]\\d", 2: b"\\d", 3: b""}[self.minute_end - self.seconds_at]
         fraction = b""
         if self.fraction:
@@ -117,8 +118,8 @@ class Sweep:
             piece.encode("latin-1"): [rules[number] for number in numbers] for piece, numbers in pieces.items()
         }
 
-    def of_one_minute(self, text: bytes, start: int, end: int) -> dict[bytes, int] | None:
-        """{piece or line: how often} of a stretch of one minute; a line has its newline, and no piece has one.
+    def of_one_minute(self, text: bytes, start: int, end: int) -> tuple[dict[bytes, int], int] | None:
+        """({piece or line: how often}, lines) of a stretch of one minute; a line has its newline, and no piece has one.
 
         `text[start]` is the newline before its first line, `text[end]` its last one. None where its lines are not all
         of the minute of the first.
@@ -136,10 +137,12 @@ class Sweep:
             if one not in pieces:
                 odd += number
                 of_minute += number if one.startswith(minute[1:]) else 0
-        return counts if text.count(minute, start, end) == len(found) - odd + of_minute else None
+        if text.count(minute, start, end) != len(found) - odd + of_minute:
+            return None
+        return counts, len(found)
 
-    def of_any_minute(self, text: bytes, start: int, end: int) -> dict[tuple[bytes, bytes], int] | None:
-        """{(minute, piece or line): how often} of a stretch; of a line that needs the exact way the minute is empty.
+    def of_any_minute(self, text: bytes, start: int, end: int) -> tuple[dict[tuple[bytes, bytes], int], int] | None:
+        """({(minute, piece or line): how often}, lines) of a stretch; of a line for the exact way the minute is empty.
 
         Lines that count for nothing have no part in the numbers: one match goes over many of them.
         """
@@ -148,7 +151,13 @@ class Sweep:
             return None
         counts: dict[tuple[bytes, bytes], int] = {}
         _count_elements(counts, made[0].findall(text, start, end + 1))
-        return counts
+        minutes = {minute for minute, _ in counts if minute}
+        if len(minutes) != 1:
+            return counts, text.count(b"\n", start, end)
+        # All other lines begin with the one minute, and a longer text is found more quickly.
+        one = minutes.pop()
+        others = sum(number for (minute, line), number in counts.items() if not minute and not line.startswith(one))
+        return counts, text.count(b"\n" + one, start, end) + others
 
     def rules(self, piece: bytes) -> list[Rule] | None:
         """The rules that count a line with this piece; None for a line that needs the exact way."""

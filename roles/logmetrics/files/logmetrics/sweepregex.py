@@ -12,11 +12,10 @@ Where two rules may count one line, that both do is an outcome of its own, tried
 from __future__ import annotations
 
 import os.path
-import sys
 from itertools import combinations
 
 from . import regextree
-from .regextree import Positions, Unfit, literal, may_share_a_line
+from .regextree import POSSESSIVE, Positions, Unfit, implies, literal, may_share_a_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +27,12 @@ if TYPE_CHECKING:
     Outcome = FrozenSet[int]  # numbers of the rules that count a line
     Choice = Tuple[Sequence, Outcome]
 
-# What was matched is not tried in other ways: it saves the engine its book-keeping. Those before 3.11.5 err at it
-# (https://github.com/python/cpython/issues/106052).
-POSSESSIVE = sys.version_info >= (3, 11, 5)
 _REPEATED = b"message repeated "
 _MOST_OUTCOMES = 24  # of rules that may share a line, before they take the exact way
 _MOST_OTHERS = 4  # rules after one that may share a line with it
 _MOST_UNFOLDED = 8  # beginnings of one rule
+_FEW = 1  # ways into rules that share lines, which no first byte tells apart
+_WIDE = 100  # bytes in a set
 _MOST_NAME = 100  # bytes of a program's name
 _LONGEST = 32  # bytes of a piece
 _EXACT = b"(?!)"  # matches nothing
@@ -86,7 +84,7 @@ class Script:
                 # Rules that share a line with another stand by themselves, as their order matters.
                 alone = [(trees[number], frozenset((number,))) for one in clusters if len(one) == 1 for number in one]
                 parts = [self._together(one, trees, positions) for one in clusters if len(one) > 1]
-                messages = b"|".join([*parts, self._merged(alone)] if alone else parts)
+                messages = b"|".join([self._merged(alone), *parts] if alone else parts)
             except _NoPiece as missing:
                 exact |= missing.outcome
                 continue
@@ -143,23 +141,30 @@ class Script:
         start = _settled(trees[cluster[0]], _shared(trees[number] for number in cluster))
         begin = regextree.text(trees[cluster[0]][:start])
         rest = {number: trees[number][start:] for number in cluster}
+        implied = {
+            number: {two for two in cluster if two != number and implies(positions[number], positions[two])}
+            for number in cluster
+        }
         choices: list[Choice] = []
         left = list(cluster)
         while left:
             number = left.pop(0)
             others = [one for one in left if may_share_a_line(positions[number], positions[one])]
-            mine: Sequence = (("=", rest[number]),) if others else ()
-            for size in range(min(len(others), _MOST_OTHERS), 0, -1):
+            for size in range(min(len(others), _MOST_OTHERS), -1, -1):
                 for some in combinations(others, size):
-                    ahead = tuple(("=", rest[one]) for one in some[:-1])
-                    choices.append(((*mine, *ahead, *rest[some[-1]]), frozenset((number, *some))))
-            choices.append(((*mine, *rest[number]), frozenset((number,))))
+                    outcome = frozenset((number, *some))
+                    if all(implied[one] <= outcome for one in outcome):
+                        # What begins with a certain byte is ruled out soonest.
+                        needed = sorted(_needed((number, *some), implied), key=lambda one: not _plain(rest[one]))
+                        ahead = tuple(("=", rest[one]) for one in needed[:-1])
+                        choices.append(((*ahead, *rest[needed[-1]]), outcome))
             if len(choices) > _MOST_OUTCOMES or len(others) > _MOST_OTHERS:
                 raise _NoPiece(frozenset((number,)))
         merged = self._merged(choices, in_order=True)
-        if sum(choice[0][:1] != () and choice[0][0][0] != "b" for choice in choices) > 1:
-            # Most lines are for none of them: one look at what they have in common, before each is looked at.
-            merged = b"(?=" + self._merged([(rest[number], _NOTHING) for number in cluster]) + b")(?:" + merged + b")"
+        if sum(one[0][0] != "b" for sequence, _ in choices for one in _unfolded(sequence) if one) > _FEW:
+            # Most lines are for none of them: a look at what they begin with, before each is looked at.
+            begins = self._merged([(_beginning(rest[number]), _NOTHING) for number in cluster])
+            merged = b"(?=" + begins + b")(?:" + merged + b")"
         return begin + b"(?:" + merged + b")" if begin else merged
 
     def _with_piece(self, sequence: Sequence, outcome: Outcome) -> bytes:
@@ -170,7 +175,9 @@ class Script:
         if found is not None:
             start, length = found
             piece = b"(" + regextree.text(sequence[start : start + length]) + b")"
-            return regextree.text(sequence[:start]) + piece + regextree.text(sequence[start + length :])
+            return (
+                regextree.text(sequence[:start], sequence[start:]) + piece + regextree.text(sequence[start + length :])
+            )
         for at, node in enumerate(sequence):
             if node[0] == "|":
                 inside = b"|".join(self._with_piece(one, outcome) for one in node[1])
@@ -265,6 +272,33 @@ def _unfolded(sequence: Sequence) -> list[Sequence]:
         if one is not None:
             found.append(one)
     return found
+
+
+def _needed(numbers: tuple[int, ...], implied: dict[int, set[int]]) -> list[int]:
+    """Those of the rules from which all others follow."""
+    found: list[int] = []
+    for number in numbers:
+        if not any(number in implied[one] for one in found):
+            found = [one for one in found if one not in implied[number]] + [number]
+    return found
+
+
+def _plain(sequence: Sequence) -> bool:
+    """Whether it begins with a certain byte."""
+    return sequence[:1] != () and _value(sequence[0]) >= 0
+
+
+def _beginning(sequence: Sequence) -> Sequence:
+    """Its first nodes, up to where the engine would have to look far ahead."""
+    for at, node in enumerate(sequence):
+        if at and node[0] == "*" and _wide(node):
+            return sequence[:at]
+    return sequence
+
+
+def _wide(node: Any) -> bool:
+    """Whether a repeat is one of most bytes."""
+    return any(bin(mask).count("1") > _WIDE for mask in Positions((node,)).masks)
 
 
 def _hoisted(ahead: list[Sequence], sequence: Sequence) -> Sequence | None:

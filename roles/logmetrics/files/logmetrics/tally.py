@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .stamp import Stamp
     from .sweep import Form, Sweep
 
-    # (start of the interval, {piece or line: how often}, by what they were counted)
-    Stretch = Tuple[int, Dict[bytes, int], Sweep]
+    # (start of the interval, {piece or line: how often}, lines, by what they were counted)
+    Stretch = Tuple[int, Dict[bytes, int], int, Sweep]
 
 AHEAD = 60  # seconds by which a stamp may be ahead of the clock
 SECOND = 1_000_000_000
@@ -176,10 +176,10 @@ class Tally:
         if stretches is None:
             return False
         odd: list[bytes] = []
-        counted = 0
+        counted = lines = 0
         for stretch in stretches:
             counted += self._add_stretch(stretch, odd)
-        lines = data.count(b"\n")
+            lines += stretch[2]
         self.lines += lines
         self._dense[source] = counted > lines * DENSE
         if len(odd) > lines // 2:
@@ -261,7 +261,7 @@ class Tally:
                 counted = sweep.of_one_minute(text, start, stop)
             if counted is None:
                 return self._of_any_minute(source, form, text, start, slot_of, found)
-            found.append((slot, counted, sweep))
+            found.append((slot, *counted, sweep))
             start = stop
         return found
 
@@ -282,9 +282,10 @@ class Tally:
         counted = sweep.of_any_minute(text, start, len(text) - 1)
         if counted is None:
             return None
+        counts, lines = counted
         by_slot: dict[int, dict[bytes, int]] = {}
         apart = set()  # minutes that are none, lie ahead of the clock, or have other rules
-        for (minute, piece), number in counted.items():
+        for (minute, piece), number in counts.items():
             slot = slot_of(minute) if minute else NO_SLOT
             if minute and (slot < 0 or self.timeline.at(slot) is not rules):
                 apart.add(minute)
@@ -294,10 +295,11 @@ class Tally:
         if apart:
             one_by_one: dict[bytes, int] = {}
             for line in text[start + 1 :].splitlines(True):
-                if line[: form.minute_end] in apart and (b"", line) not in counted:
+                if line[: form.minute_end] in apart and (b"", line) not in counts:
                     one_by_one[line] = one_by_one.get(line, 0) + 1
-            found.append((NO_SLOT, one_by_one, sweep))
-        found += [(slot, own, sweep) for slot, own in by_slot.items()]
+            found.append((NO_SLOT, one_by_one, 0, sweep))
+        found += [(slot, own, 0, sweep) for slot, own in by_slot.items()]
+        found.append((NO_SLOT, {}, lines, sweep))
         return found
 
     def _sweep(self, rules: RuleSet, source: str, form: Form) -> Sweep:
@@ -311,7 +313,7 @@ class Tally:
 
     def _add_stretch(self, stretch: Stretch, odd: list[bytes]) -> int:
         """Count what a stretch's lines came to; those for the exact way go to `odd`. How many lines are for any rule."""
-        slot, counts, sweep = stretch
+        slot, counts, _, sweep = stretch
         matched = 0
         late = slot < self.closed
         for piece, number in counts.items():

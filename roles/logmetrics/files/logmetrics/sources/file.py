@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 SIGNED = 256  # bytes of each signature
 CHUNK = 1 << 19  # bytes read at a time: what is made of them stays in the processor's cache
+KEPT = 1 << 23  # bytes of memory that a backlog may use again and again
 SETTLED = 600  # seconds without a change after which the last, unended line of a rotated file counts as a line
 CLOCK_TICK = 0.02  # a file's mtime may lag behind the clock by this much
 DONE = -1  # in `scanned`: a compressed copy that was read to its end
@@ -680,12 +681,16 @@ class _Follower:
 
     def _whole_lines(self, track: Track, reader: Reader, final: bool) -> bool:
         done = False
+        chunks = 0
         while not (self.stopped or done):
             if self.budget.over:
                 self.stopped = True
                 break
             try:
                 chunk = reader.pread(CHUNK, track.offset)
+                chunks += 1
+                if chunks == 2:
+                    _keep_memory()
             except Unfinished as error:
                 self._give(track, error.before[: error.before.rfind(b"\n") + 1])
                 raise
@@ -801,6 +806,14 @@ def _same_log(track: Track, reader: Reader, stat: os.stat_result) -> bool:
     if not track.head_length:
         return track.is_file(stat) and isinstance(reader, Plain)
     return signature(reader, track.head_length, 0) == track.head
+
+
+def _keep_memory() -> None:
+    """Have the allocator keep what it gets: else each chunk's memory is given back and comes again page by page.
+
+    A large block that is freed makes glibc do so up to its size (mallopt(3), M_MMAP_THRESHOLD); elsewhere it is nothing.
+    """
+    bytes(KEPT)
 
 
 def _line_start(reader: Plain, line_max: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fleet.progress import say
 
-from bench.corpus import HOST, Corpus, Style, Writer, stamp
+from bench.corpus import BUSY, HOST, Corpus, Style, Writer, stamp
 from bench.engine import Host, Ours, Parser
 from bench.measure import HOST_PYTHON, Spawner
 from bench.peers.base import Job, Result

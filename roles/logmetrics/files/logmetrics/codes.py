@@ -161,6 +161,8 @@ def _code_of(text: bytes, numbers: tuple[int, ...]) -> tuple[int, int, dict[str,
 
     None where this Python's `re` is built otherwise. Raises what `re.compile` raises.
     """
+    from array import array  # noqa: PLC0415 - as here
+
     try:
         from re import _compiler, _parser  # type: ignore[attr-defined]  # noqa: PLC0415 - Python 3.11 and later
     except ImportError:
@@ -173,7 +175,7 @@ def _code_of(text: bytes, numbers: tuple[int, ...]) -> tuple[int, int, dict[str,
             _renumber(tree, numbers)
             groups = max(numbers)
         code = _compiler._code(tree, 0)
-        words = b"".join(int(word).to_bytes(4, sys.byteorder) for word in code)
+        words = array("I", map(int, code)).tobytes()
     except (AttributeError, TypeError, ValueError):
         return None
     return int(tree.state.flags), groups, names, words

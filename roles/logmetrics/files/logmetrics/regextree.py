@@ -2,8 +2,9 @@
 
 Nodes are tuples: ("b", mask) one byte of a set (bit n of the mask stands for byte n), ("|", sequences), ("*", least,
 most or None, sequence), ("$",) the line's end, ("B", text) a word boundary, ("=", sequence) what must stand ahead. A
-sequence is a tuple of nodes. All repeats are greedy: what matters is whether there is a match. No set holds the newline, so that nothing made of a tree goes beyond its line. Where anything here does not
-understand a regex it raises Unfit, and the rule is matched line by line instead.
+sequence is a tuple of nodes. All repeats are greedy: what matters is whether there is a match, not how far it goes. No
+set holds the newline, so that nothing made of a tree goes beyond its line. Where anything here does not understand a
+regex it raises Unfit, and the rule is matched line by line instead.
 """
 
 from __future__ import annotations
@@ -225,7 +226,7 @@ def _text(node: Node) -> bytes:
 
 
 def _class(mask: int) -> bytes:
-    """A set. The engine tests one of three or more ranges by a table, in one step; fewer, or what is not, take several."""
+    """A set: the engine tests one of three or more ranges by a table, in one step; others take several."""
     if mask & (mask - 1) == 0:
         return _byte(mask.bit_length() - 1)
     if mask in _SHORT:

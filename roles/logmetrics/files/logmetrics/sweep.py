@@ -47,9 +47,9 @@ class Form:
         return f"{self.minute_end} {self.seconds_at} {point}{len(self.fraction)} {self.offset.decode('latin-1')}"
 
     def header(self) -> tuple[bytes, bytes]:
-        from .regextree import POSSESSIVE
+        """The regexes of the bytes that settle the interval, and of what follows them: rest of the stamp, host."""
+        from .regextree import POSSESSIVE  # noqa: PLC0415 - once for a rule set
 
-        """The regexes of the bytes that settle the interval, and of what follows them: the rest of the stamp, the host."""
         more = b"+" if POSSESSIVE else b""
         rest = {0: b":[0-5]\\d", 2: b"\\d", 3: b""}[self.minute_end - self.seconds_at]
         fraction = b""

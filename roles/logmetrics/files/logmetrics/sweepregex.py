@@ -11,7 +11,6 @@ Where two rules may count one line, that both do is an outcome of its own, tried
 
 from __future__ import annotations
 
-import os.path
 from itertools import combinations
 
 from . import regextree
@@ -150,14 +149,23 @@ class Script:
         while left:
             number = left.pop(0)
             others = [one for one in left if may_share_a_line(positions[number], positions[one])]
+            ways = []
             for size in range(min(len(others), _MOST_OTHERS), -1, -1):
                 for some in combinations(others, size):
                     outcome = frozenset((number, *some))
                     if all(implied[one] <= outcome for one in outcome):
-                        # What begins with a certain byte is ruled out soonest.
-                        needed = sorted(_needed((number, *some), implied), key=lambda one: not _plain(rest[one]))
-                        ahead = tuple(("=", rest[one]) for one in needed[:-1])
-                        choices.append(((*ahead, *rest[needed[-1]]), outcome))
+                        ways.append(
+                            (sorted(_needed((number, *some), implied), key=lambda one: _cost(rest[one])), outcome)
+                        )
+            # What is hard to rule out is looked at once for all ways.
+            once = any(number in needed and _cost(rest[needed[0]]) for needed, _ in ways[:-1])
+            for needed, outcome in ways:
+                if once and number in needed:
+                    needed.remove(number)
+                    needed.insert(0, number)
+                    needed = needed if len(needed) > 1 else needed * 2
+                ahead = tuple(("=", rest[one]) for one in needed[:-1])
+                choices.append(((*ahead, *rest[needed[-1]]), outcome))
             if len(choices) > _MOST_OUTCOMES or len(others) > _MOST_OTHERS:
                 raise _NoPiece(frozenset((number,)))
         merged = self._merged(choices, in_order=True)
@@ -231,8 +239,8 @@ def _clusters(trees: dict[int, Sequence], positions: dict[int, Positions], exact
     return found
 
 
-def _shared(sequences: Iterable[Sequence]) -> int:
-    """With how many equal nodes all of them begin."""
+def _shared(sequences: Iterable[Sequence | bytes]) -> int:
+    """With how many equal nodes, or bytes, all of them begin."""
     number = 0
     for nodes in zip(*sequences):
         if any(node != nodes[0] for node in nodes):
@@ -267,10 +275,9 @@ def _unfolded(sequence: Sequence) -> list[Sequence]:
             if node[0] == "*" and node[1:3] == (0, 1) and len(node[3]) > 1:
                 todo[:0] = [node[3] + one[1:], one[1:]]
                 continue
-        if ahead:
-            one = _hoisted(ahead, one)
-        if one is not None:
-            found.append(one)
+        way = _hoisted(ahead, one) if ahead else one
+        if way is not None:
+            found.append(way)
     return found
 
 
@@ -283,22 +290,24 @@ def _needed(numbers: tuple[int, ...], implied: dict[int, set[int]]) -> list[int]
     return found
 
 
-def _plain(sequence: Sequence) -> bool:
-    """Whether it begins with a certain byte."""
-    return sequence[:1] != () and _value(sequence[0]) >= 0
+def _cost(sequence: Sequence) -> int:
+    """An order of what is ruled out soonest: what begins with a certain byte, then what has the fewest wide repeats."""
+    if sequence and _value(sequence[0]) >= 0:
+        return 0
+    return 1 + sum(_wide(node) for node in sequence)
 
 
 def _beginning(sequence: Sequence) -> Sequence:
     """Its first nodes, up to where the engine would have to look far ahead."""
     for at, node in enumerate(sequence):
-        if at and node[0] == "*" and _wide(node):
+        if at and _wide(node):
             return sequence[:at]
     return sequence
 
 
 def _wide(node: Any) -> bool:
     """Whether a repeat is one of most bytes."""
-    return any(bin(mask).count("1") > _WIDE for mask in Positions((node,)).masks)
+    return node[0] == "*" and any(bin(one[1]).count("1") > _WIDE for one in node[3] if one[0] == "b")
 
 
 def _hoisted(ahead: list[Sequence], sequence: Sequence) -> Sequence | None:
@@ -345,7 +354,7 @@ def _names(bodies: dict[bytes, bytes]) -> bytes:
     firsts, begins, ways = b"", [], []
     for first, names in groups.items():
         if first:
-            length = len(os.path.commonprefix(list(names)))
+            length = _shared(names)
             begin = regextree.text(literal(next(iter(names))[:length]))
             ways.append(begin + _names({name[length:]: body for name, body in names.items()}))
             firsts += first

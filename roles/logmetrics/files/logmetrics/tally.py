@@ -312,7 +312,7 @@ class Tally:
         return found
 
     def _add_stretch(self, stretch: Stretch, odd: list[bytes]) -> int:
-        """Count what a stretch's lines came to; those for the exact way go to `odd`. How many lines are for any rule."""
+        """Count what a stretch's lines came to; those for the exact way go to `odd`. The number of lines for rules."""
         slot, counts, _, sweep = stretch
         matched = 0
         late = slot < self.closed

@@ -811,7 +811,7 @@ def _same_log(track: Track, reader: Reader, stat: os.stat_result) -> bool:
 def _keep_memory() -> None:
     """Have the allocator keep what it gets: else each chunk's memory is given back and comes again page by page.
 
-    A large block that is freed makes glibc do so up to its size (mallopt(3), M_MMAP_THRESHOLD); elsewhere it is nothing.
+    A large block that is freed makes glibc do so up to its size: mallopt(3), M_MMAP_THRESHOLD.
     """
     bytes(KEPT)
 

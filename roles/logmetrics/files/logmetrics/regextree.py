@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 _ALL = (1 << 256) - 1
 _NEWLINE = 1 << 10
 NO_NEWLINE = _ALL ^ _NEWLINE
+_IGNORECASE, _OTHERWISE = int(re.IGNORECASE), int(re.LOCALE | re.VERBOSE)
 _MOST_PAIRS = 20_000
 _MOST_STATES = 2_000
 _MOST_COPIES = 4
-_AHEAD = 8  # nodes
 # What was matched is not tried in other ways: it saves the engine its book-keeping. Those before 3.11.5 err at it
 # (https://github.com/python/cpython/issues/106052).
 POSSESSIVE = sys.version_info >= (3, 11, 5)
@@ -49,19 +49,20 @@ def _mask(values: Iterable[int]) -> int:
     return found
 
 
-_DIGITS = _mask(range(48, 58))
+DIGITS = _mask(range(48, 58))
 _SPACES = _mask((9, 10, 11, 12, 13, 32))
-_WORDS = _DIGITS | _mask(range(65, 91)) | _mask(range(97, 123)) | 1 << 95
+NO_SPACE = _ALL ^ _SPACES
+_WORDS = DIGITS | _mask(range(65, 91)) | _mask(range(97, 123)) | 1 << 95
 _CATEGORIES = {
-    _codes.CATEGORY_DIGIT: _DIGITS,
-    _codes.CATEGORY_NOT_DIGIT: _ALL ^ _DIGITS,
+    _codes.CATEGORY_DIGIT: DIGITS,
+    _codes.CATEGORY_NOT_DIGIT: _ALL ^ DIGITS,
     _codes.CATEGORY_SPACE: _SPACES,
-    _codes.CATEGORY_NOT_SPACE: _ALL ^ _SPACES,
+    _codes.CATEGORY_NOT_SPACE: NO_SPACE,
     _codes.CATEGORY_WORD: _WORDS,
     _codes.CATEGORY_NOT_WORD: _ALL ^ _WORDS,
 }
 # One step each in the regex engine.
-_SHORT = {NO_NEWLINE: b".", _ALL ^ _SPACES: b"\\S"}
+_SHORT = {NO_NEWLINE: b".", NO_SPACE: b"\\S"}
 _ABSENT = (1 << 0, 1 << 0 | 1 << 13)  # bytes that no text which is swept has: a set may hold them or not
 ANYTHING: Node = ("*", 0, None, (("b", NO_NEWLINE),))
 
@@ -70,10 +71,10 @@ def parse(pattern: bytes) -> Sequence:
     """The regex as it stands at a message's first byte (an unanchored one begins with ANYTHING). Raises Unfit."""
     try:
         parsed = _parser.parse(pattern)
-        flags = parsed.state.flags
+        flags = int(parsed.state.flags)
     except (re.error, OverflowError, RecursionError, AttributeError) as error:
         raise Unfit(str(error)) from None
-    if flags & (re.LOCALE | re.VERBOSE):
+    if flags & _OTHERWISE:
         raise Unfit("its flags")
     return _trimmed(_whole(list(parsed), flags))
 
@@ -174,7 +175,7 @@ def _set(operation: Any, argument: Any, flags: int) -> int:
 
 
 def _folded(mask: int, flags: int) -> int:
-    if not flags & re.IGNORECASE:
+    if not flags & _IGNORECASE:
         return mask
     small, large = mask & _mask(range(97, 123)), mask & _mask(range(65, 91))
     return mask | small >> 32 | large << 32
@@ -190,8 +191,8 @@ def text(sequence: Sequence, then: Sequence = ()) -> bytes:
         out += _text(node)
         if POSSESSIVE and node[0] == "*" and node[1:3] != (0, 1) and len(node[3]) == 1 and node[3][0][0] == "b":
             # One set repeated ends where it must, if what follows is none of it: nothing is to be tried again.
-            following = Positions((*sequence[at + 1 :], *then)[:_AHEAD])
-            if not following.empty and not following.first_bytes & node[3][0][1]:
+            following, empty = first_bytes((*sequence[at + 1 :], *then))
+            if node[1] == node[2] or (not empty and not following & node[3][0][1]):
                 out += b"+"
     return out
 
@@ -254,8 +255,36 @@ def _ranges(mask: int) -> list[tuple[int, int]]:
 
 
 def _byte(value: int) -> bytes:
-    char = bytes([value])
-    return char if char.isalnum() or char in b" :_/=,;'\"<>@%!&`~" else b"\\x%02x" % value
+    return _BYTES[value]
+
+
+_BYTES = [
+    char if char.isalnum() or char in b" :_/=,;'\"<>@%!&`~" else b"\\x%02x" % value
+    for value, char in enumerate(bytes([value]) for value in range(256))
+]
+
+
+def first_bytes(sequence: Sequence) -> tuple[int, bool]:
+    """(the set of bytes with which a match may begin, whether it may be empty)."""
+    found = 0
+    for node in sequence:
+        kind = node[0]
+        empty = True
+        if kind in ("b", "$"):
+            found |= node[1] if kind == "b" else _NEWLINE
+            empty = False
+        elif kind == "|":
+            ways = [first_bytes(one) for one in node[1]]
+            for mask, _ in ways:
+                found |= mask
+            empty = any(one for _, one in ways)
+        elif kind == "*" and node[2] != 0:
+            mask, empty = first_bytes(node[3])
+            found |= mask
+            empty = empty or node[1] == 0
+        if not empty:
+            return found, False
+    return found, True
 
 
 class Positions:
@@ -270,14 +299,6 @@ class Positions:
         self.masks: list[int] = []
         self.follow: list[set[int]] = []
         self.empty, self.first, self.last = self._walk(sequence)
-
-    @property
-    def first_bytes(self) -> int:
-        """The set of bytes with which a match may begin; all of them where it may be empty."""
-        found = _ALL if self.empty else 0
-        for position in self.first:
-            found |= self.masks[position]
-        return found
 
     def _walk(self, sequence: Sequence) -> tuple[bool, set[int], set[int]]:
         empty, first, last = True, set(), set()  # type: ignore[var-annotated]

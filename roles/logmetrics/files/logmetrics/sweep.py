@@ -13,6 +13,7 @@ from . import stamp
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
+    from typing import Any
 
     from .codes import Codes
     from .rules import Rule, View
@@ -25,6 +26,9 @@ except ImportError:
     def _count_elements(mapping: dict, iterable: object) -> None:  # type: ignore[type-arg]
         for one in iterable:  # type: ignore[attr-defined]
             mapping[one] = mapping.get(one, 0) + 1
+
+
+SAMPLE = 65_536  # bytes of lines that tell what occurs often
 
 
 class Form:
@@ -48,15 +52,17 @@ class Form:
 
     def header(self) -> tuple[bytes, bytes]:
         """The regexes of the bytes that settle the interval, and of what follows them: rest of the stamp, host."""
-        from .regextree import POSSESSIVE  # noqa: PLC0415 - once for a rule set
+        from . import regextree  # noqa: PLC0415 - once for a rule set
 
-        more = b"+" if POSSESSIVE else b""
-        rest = {0: b":[0-5]\\d", 2: b"\\d", 3: b""}[self.minute_end - self.seconds_at]
-        fraction = b""
+        digit: Any = ("b", regextree.DIGITS)
+        sixty = (("b", sum(1 << byte for byte in b"012345")), digit)
+        rest = {0: (*regextree.literal(b":"), *sixty), 2: (digit,), 3: ()}[self.minute_end - self.seconds_at]
         if self.fraction:
-            fraction = b"\\%s\\d{%d}%s" % (self.fraction[:1], len(self.fraction) - 1, more)
-        offset = self.offset.replace(b"+", b"\\+")
-        return b".{%d}%s" % (self.minute_end, more), rest + fraction + offset + b" \\S+%s " % more
+            number = len(self.fraction) - 1
+            rest += (*regextree.literal(self.fraction[:1]), ("*", number, number, (digit,)))
+        rest += (*regextree.literal(self.offset + b" "), ("*", 1, None, (("b", regextree.NO_SPACE),)))
+        minute: Any = ("*", self.minute_end, self.minute_end, (("b", regextree.NO_NEWLINE),))
+        return regextree.text((minute,)), regextree.text((*rest, *regextree.literal(b" ")))
 
 
 def form_of(line: bytes, interval: int) -> Form | None:
@@ -87,12 +93,14 @@ class Sweep:
         self._script: Script | None = None
         self._made: dict[bool, tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None] = {}
 
-    def _regex(self, minutes: bool) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
+    def _regex(
+        self, minutes: bool, text: bytes, start: int
+    ) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
         if minutes not in self._made:
-            self._made[minutes] = self._make(minutes)
+            self._made[minutes] = self._make(minutes, text[start : start + SAMPLE])
         return self._made[minutes]
 
-    def _make(self, minutes: bool) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
+    def _make(self, minutes: bool, sample: bytes) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
         view = self._view
         rules = view.by_number()
         key = f"sweep {self._name} {view.signature} {self.form.key} {int(minutes)}"
@@ -103,7 +111,7 @@ class Sweep:
             from .sweepregex import Script  # noqa: PLC0415 - once for a rule set
 
             if self._script is None:
-                self._script = Script({name: view.named(name) for name in view.programs()})
+                self._script = Script({name: view.named(name) for name in view.programs()}, self._seen(sample))
             script = self._script
             pieces = {piece.decode("latin-1"): sorted(numbers) for piece, numbers in script.outcomes.items()}
             made = self._codes.numbered(
@@ -118,13 +126,22 @@ class Sweep:
             piece.encode("latin-1"): [rules[number] for number in numbers] for piece, numbers in pieces.items()
         }
 
+    def _seen(self, sample: bytes) -> dict[tuple[bytes, bytes], int]:
+        """{(program, first byte of a message): how often} of the sample's lines."""
+        import re  # noqa: PLC0415 - once for a rule set
+
+        tag = rb"([^\n\[: ]+)(?:\[\d+\])?: (.)"
+        counts: dict[tuple[bytes, bytes], int] = {}
+        _count_elements(counts, re.findall(rb"\n" + b"".join(self.form.header()) + tag, sample))
+        return counts
+
     def of_one_minute(self, text: bytes, start: int, end: int) -> tuple[dict[bytes, int], int] | None:
         """({piece or line: how often}, lines) of a stretch of one minute; a line has its newline, and no piece has one.
 
         `text[start]` is the newline before its first line, `text[end]` its last one. None where its lines are not all
         of the minute of the first.
         """
-        made = self._regex(False)
+        made = self._regex(False, text, start)
         if made is None:
             return None
         pattern, pieces = made
@@ -146,7 +163,7 @@ class Sweep:
 
         Lines that count for nothing have no part in the numbers: one match goes over many of them.
         """
-        made = self._regex(True)
+        made = self._regex(True, text, start)
         if made is None:
             return None
         counts: dict[tuple[bytes, bytes], int] = {}

@@ -14,15 +14,16 @@ from __future__ import annotations
 from itertools import combinations
 
 from . import regextree
-from .regextree import POSSESSIVE, Positions, Unfit, implies, literal, may_share_a_line
+from .regextree import POSSESSIVE, Positions, Unfit, first_bytes, implies, literal, may_share_a_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, FrozenSet, Iterable, Tuple
+    from typing import Any, Dict, FrozenSet, Iterable, Tuple
 
     from .regextree import Sequence
     from .rules import Rule
 
+    Seen = Dict[Tuple[bytes, bytes], int]
     Outcome = FrozenSet[int]  # numbers of the rules that count a line
     Choice = Tuple[Sequence, Outcome]
 
@@ -30,28 +31,44 @@ _REPEATED = b"message repeated "
 _MOST_OUTCOMES = 24  # of rules that may share a line, before they take the exact way
 _MOST_OTHERS = 4  # rules after one that may share a line with it
 _MOST_UNFOLDED = 8  # beginnings of one rule
-_FEW = 1  # ways into rules that share lines, which no first byte tells apart
 _WIDE = 100  # bytes in a set
 _MOST_NAME = 100  # bytes of a program's name
 _LONGEST = 32  # bytes of a piece
 _EXACT = b"(?!)"  # matches nothing
-_NOTHING: Outcome = frozenset()  # of a sequence of which only whether it matches is wanted
+# Of a tag.
+_ENDS = (
+    regextree.text((*literal(b"["), ("*", 1, 20, (("b", regextree.DIGITS),)), *literal(b"]: "))),
+    regextree.text(literal(b": ")),
+)
+_END = b"(?:" + b"|".join(_ENDS) + b")"
 
 
 class Script:
-    """The regex's text, and what its pieces mean. `programs` are those that rules name, with their rules."""
+    """The regex's text, and what its pieces mean.
 
-    def __init__(self, programs: dict[bytes, list[Rule]]) -> None:
+    `programs` are those that rules name, with their rules; `seen` is {(program, first byte of a message): how often} of
+    some lines: what occurs more often is tried sooner.
+    """
+
+    def __init__(self, programs: dict[bytes, list[Rule]], seen: Seen) -> None:
         self.outcomes: dict[bytes, Outcome] = {}
         self._pieces: dict[Outcome, list[bytes]] = {}
         bodies: dict[bytes, bytes] = {}
         known: dict[tuple[int, ...], bytes] = {}
+        keys = {name: tuple(rule.number for rule in rules) for name, rules in programs.items()}
+        firsts: dict[tuple[int, ...], dict[int, int]] = {}
+        names: dict[bytes, int] = {}
+        for (name, first), number in seen.items():
+            names[name] = names.get(name, 0) + number
+            if name in keys:
+                own = firsts.setdefault(keys[name], {})
+                own[first[0]] = own.get(first[0], 0) + number
         for name, rules in programs.items():
-            key = tuple(rule.number for rule in rules)
+            key = keys[name]
             if key not in known:
-                known[key] = self._program(rules)
+                known[key] = self._program(rules, firsts.get(key, {}))
             bodies[name] = known[key] if 0 < len(name) <= _MOST_NAME else _EXACT
-        self._tags = _names(bodies)
+        self._tags = _names(bodies, names)
 
     def text(self, minute: bytes, rest: bytes) -> bytes:
         """The regex for lines whose header `minute` and `rest` match; its groups are all for the outcome."""
@@ -66,8 +83,11 @@ class Script:
         line = b"(?(2)(?!)|)\\n\\1" + rest + self._tags + b".*" + more
         return b"(?:(?=\\n(" + minute + b"))(?:" + line + b")" + some + b"|\\n(?=(.*\\n)).*)"
 
-    def _program(self, rules: list[Rule]) -> bytes:
-        """What stands behind the name of a program with these rules; _EXACT where all its lines take the exact way."""
+    def _program(self, rules: list[Rule], firsts: dict[int, int]) -> bytes:
+        """What stands behind the name of a program with these rules; _EXACT where all its lines take the exact way.
+
+        `firsts` is how often each byte is a message's first.
+        """
         trees: dict[int, Sequence] = {}
         for rule in rules:
             try:
@@ -82,34 +102,39 @@ class Script:
             try:
                 # Rules that share a line with another stand by themselves, as their order matters.
                 alone = [(trees[number], frozenset((number,))) for one in clusters if len(one) == 1 for number in one]
-                parts = [self._together(one, trees, positions) for one in clusters if len(one) > 1]
-                messages = b"|".join([self._merged(alone), *parts] if alone else parts)
+                ways = self._ways(alone) + [
+                    (_first_of(one, trees), self._together(one, trees, positions)) for one in clusters if len(one) > 1
+                ]
             except _NoPiece as missing:
                 exact |= missing.outcome
                 continue
             break
         repeated = b"(?!" + regextree.text(literal(_REPEATED)) + b")"
-        first_bytes = 0
-        for number in trees:
-            first_bytes |= positions[number].first_bytes
         guards = [regextree.text(trees[number]) for number in sorted(exact)]
-        ahead = repeated if guards or first_bytes >> _REPEATED[0] & 1 else b""
+        any_first = _first_of(trees, trees)
+        ahead = repeated if guards or any_first >> _REPEATED[0] & 1 else b""
         if guards:
             ahead += b"(?!" + b"|".join(guards) + b")"
+        # What no rule begins with, then what only their texts can tell.
+        other = regextree.NO_NEWLINE & ~any_first & ~(1 << _REPEATED[0])
+        if other:
+            ways.append((other, regextree.text((("b", other),))))
         nothing = b"" if ahead else _other(_REPEATED[:1]) + b"|" + repeated
-        found = (b"(?:\\[\\d{1,20}+\\]: |: )" if POSSESSIVE else b"(?:\\[\\d{1,20}\\]: |: )") + ahead
-        return found + (b"(?:" + (messages + b"|" if messages else b"") + nothing + b")")
+        messages = b"|".join(_by_weight(ways, firsts))
+        return ahead + b"(?:" + (messages + b"|" if messages else b"") + nothing + b")"
 
     def _merged(self, choices: list[Choice], in_order: bool = False) -> bytes:
         """The choices as alternatives; what several begin with stands once (`in_order`: of neighbours alone)."""
+        return b"|".join(text for _, text in self._ways(choices, in_order))
+
+    def _ways(self, choices: list[Choice], in_order: bool = False) -> list[tuple[int, bytes]]:
+        """The alternatives, each with the set of bytes with which it may begin."""
         groups: list[list[Choice]] = []
         by_lead: dict[Any, list[Choice]] = {}
         for choice in [(unfolded, outcome) for sequence, outcome in choices for unfolded in _unfolded(sequence)]:
             sequence, outcome = choice
             if not sequence:
-                if outcome:
-                    raise _NoPiece(outcome)
-                return b""
+                raise _NoPiece(outcome)
             own = by_lead.get(_lead(sequence))
             if own is None or (in_order and own is not groups[-1]):
                 own = by_lead[_lead(sequence)] = []
@@ -117,8 +142,9 @@ class Script:
             own.append(choice)
         out = []
         for group in groups:
+            mask = first_bytes(group[0][0])[0]
             if len(group) == 1:
-                out.append(self._with_piece(*group[0]))
+                out.append((mask, self._with_piece(*group[0])))
                 continue
             first = group[0][0]
             shared = _shared(sequence for sequence, _ in group)
@@ -128,11 +154,11 @@ class Script:
             while shared and first[shared - 1][0] == "*":
                 shared -= 1  # the engine is quick at finding one byte after it, not at several
             if not shared:
-                out += [self._with_piece(*choice) for choice in group]
+                out += [(mask, self._with_piece(*choice)) for choice in group]
                 continue
             rest = self._merged([(sequence[shared:], outcome) for sequence, outcome in group], in_order)
-            out.append(regextree.text(first[:shared]) + (b"(?:" + rest + b")" if rest else b""))
-        return b"|".join(out)
+            out.append((mask, regextree.text(first[:shared]) + b"(?:" + rest + b")"))
+        return out
 
     def _together(self, cluster: list[int], trees: dict[int, Sequence], positions: dict[int, Positions]) -> bytes:
         """Rules of which several may count one line: for each, if it matches, which of those after it match, too."""
@@ -160,25 +186,18 @@ class Script:
             # What is hard to rule out is looked at once for all ways.
             once = any(number in needed and _cost(rest[needed[0]]) for needed, _ in ways[:-1])
             for needed, outcome in ways:
+                order = needed
                 if once and number in needed:
-                    needed.remove(number)
-                    needed.insert(0, number)
-                    needed = needed if len(needed) > 1 else needed * 2
-                ahead = tuple(("=", rest[one]) for one in needed[:-1])
-                choices.append(((*ahead, *rest[needed[-1]]), outcome))
+                    order = [number, *([one for one in needed if one != number] or needed)]
+                ahead = tuple(("=", rest[one]) for one in order[:-1])
+                choices.append(((*ahead, *rest[order[-1]]), outcome))
             if len(choices) > _MOST_OUTCOMES or len(others) > _MOST_OTHERS:
                 raise _NoPiece(frozenset((number,)))
         merged = self._merged(choices, in_order=True)
-        if sum(one[0][0] != "b" for sequence, _ in choices for one in _unfolded(sequence) if one) > _FEW:
-            # Most lines are for none of them: a look at what they begin with, before each is looked at.
-            begins = self._merged([(_beginning(rest[number]), _NOTHING) for number in cluster])
-            merged = b"(?=" + begins + b")(?:" + merged + b")"
         return begin + b"(?:" + merged + b")" if begin else merged
 
     def _with_piece(self, sequence: Sequence, outcome: Outcome) -> bytes:
         """The sequence with the one group about a piece of its literal text that is this outcome's alone."""
-        if not outcome:
-            return regextree.text(sequence)
         found = self._piece(sequence, outcome)
         if found is not None:
             start, length = found
@@ -213,6 +232,25 @@ class _NoPiece(Exception):  # noqa: N818 - not an error
     def __init__(self, outcome: Outcome) -> None:
         super().__init__()
         self.outcome = outcome
+
+
+def _first_of(numbers: Iterable[int], trees: dict[int, Sequence]) -> int:
+    """The set of bytes with which a match of any of these rules may begin."""
+    found = 0
+    for number in numbers:
+        mask, empty = first_bytes(trees[number])
+        found |= regextree.NO_NEWLINE if empty else mask
+    return found
+
+
+def _by_weight(ways: list[tuple[int, bytes]], firsts: dict[int, int]) -> list[bytes]:
+    """The alternatives, those first that more messages may be for; all are good, as no two can match one line."""
+    return [
+        text
+        for _, text in sorted(
+            ways, key=lambda way: -sum(number for byte, number in firsts.items() if way[0] >> byte & 1)
+        )
+    ]
 
 
 def _value(node: Any) -> int:
@@ -297,14 +335,6 @@ def _cost(sequence: Sequence) -> int:
     return 1 + sum(_wide(node) for node in sequence)
 
 
-def _beginning(sequence: Sequence) -> Sequence:
-    """Its first nodes, up to where the engine would have to look far ahead."""
-    for at, node in enumerate(sequence):
-        if at and _wide(node):
-            return sequence[:at]
-    return sequence
-
-
 def _wide(node: Any) -> bool:
     """Whether a repeat is one of most bytes."""
     return node[0] == "*" and any(bin(one[1]).count("1") > _WIDE for one in node[3] if one[0] == "b")
@@ -312,6 +342,11 @@ def _wide(node: Any) -> bool:
 
 def _hoisted(ahead: list[Sequence], sequence: Sequence) -> Sequence | None:
     """What must stand ahead, then the sequence; the bytes with which all begin stand first. None: it never matches."""
+    begin, empty = first_bytes(sequence)
+    for one in ahead:
+        other, other_empty = first_bytes(one)
+        if not (empty or other_empty or begin & other):
+            return None
     mine = Positions(sequence)
     if not all(may_share_a_line(Positions(one), mine) for one in ahead):
         return None
@@ -332,38 +367,61 @@ def _settled(sequence: Sequence, most: int) -> int:
             continue
         # One set repeated ends where it must, if what follows is none of it.
         if node[0] == "*" and len(node[3]) == 1 and node[3][0][0] == "b" and at + 1 < most:
-            following = Positions(sequence[at + 1 : at + 2])
-            if not following.empty and not following.first_bytes & node[3][0][1]:
+            following, empty = first_bytes(sequence[at + 1 : at + 2])
+            if not empty and not following & node[3][0][1]:
                 continue
         return at
     return most
 
 
-def _names(bodies: dict[bytes, bytes]) -> bytes:
-    """Names, each with what is to follow it, as a trie that also matches any other name.
+def _names(bodies: dict[bytes, bytes], seen: dict[bytes, int]) -> bytes:
+    """Names, each with the end of its tag and what is to follow that, as a trie that also matches any other name.
 
-    A name's end is where the usual end of a tag begins; with anything else behind it, it is another program's.
+    A name's end is where the usual end of a tag begins; with anything else behind it, it is another program's. `seen`
+    is how often names occur.
     """
-    if len(bodies) > 1 and len(set(bodies.values())) == 1:
-        # All go on alike: that stands once.
+    alike = len(set(bodies.values())) == 1
+    body = next(iter(bodies.values()))
+    if alike and POSSESSIVE and body != _EXACT:
+        # What is to follow stands once; it counts nothing at the end of another program's line.
+        return _trie(dict.fromkeys(bodies, _ENDS), seen, b".*+") + body
+    if alike and len(bodies) > 1:
         ends = _suffixes(list(bodies))
-        return b"(?:" + ends + next(iter(bodies.values())) + b"|(?!" + ends + b"[\\[:]))"
-    groups: dict[bytes, dict[bytes, bytes]] = {}
-    for name, body in bodies.items():
-        groups.setdefault(name[:1], {})[name] = body
-    firsts, begins, ways = b"", [], []
+        return b"(?:" + ends + _END + body + b"|(?!" + ends + b"[\\[:]))"
+    return _trie({name: (_END + body,) for name, body in bodies.items()}, seen, b"", bodies)
+
+
+def _trie(
+    ends: dict[bytes, tuple[bytes, ...]],
+    seen: dict[bytes, int],
+    other: bytes,
+    bodies: dict[bytes, bytes] | None = None,
+) -> bytes:
+    """A node: names go on with their ways, others with `other`; with `bodies`, names that begin alike are by these."""
+    groups: dict[bytes, list[bytes]] = {}
+    for name in ends:
+        groups.setdefault(name[:1], []).append(name)
+    firsts, begins = b"", []
+    ways: list[tuple[int, bytes]] = []
     for first, names in groups.items():
         if first:
-            length = _shared(names)
-            begin = regextree.text(literal(next(iter(names))[:length]))
-            ways.append(begin + _names({name[length:]: body for name, body in names.items()}))
+            common = names[0][: _shared(names)]
+            rest = {name[len(common) :]: number for name, number in seen.items() if name.startswith(common)}
+            if bodies is not None:
+                inner = _names({name[len(common) :]: bodies[name] for name in names}, rest)
+            else:
+                inner = _trie({name[len(common) :]: ends[name] for name in names}, rest, other)
+            begin = regextree.text(literal(common))
+            ways.append((sum(number for name, number in seen.items() if name[:1] == first), begin + inner))
             firsts += first
         else:
             begin = b"[\\[:]"
-            ways.insert(0, names[b""])
+            ways += [(seen.get(b"", 0), way) for way in ends[b""]]
             firsts += b"[:"
         begins.append(begin)
-    return b"(?:" + b"|".join([*ways, _other(firsts), b"(?!" + b"|".join(begins) + b")"]) + b")"
+    ways.append((sum(number for name, number in seen.items() if name[:1] not in groups), _other(firsts) + other))
+    ordered = [text for _, text in sorted(ways, key=lambda way: -way[0])]
+    return b"(?:" + b"|".join([*ordered, b"(?!" + b"|".join(begins) + b")" + other]) + b")"
 
 
 def _other(firsts: bytes) -> bytes:

@@ -28,9 +28,6 @@ except ImportError:
             mapping[one] = mapping.get(one, 0) + 1
 
 
-SAMPLE = 65_536  # bytes of lines that tell what occurs often
-
-
 class Form:
     """Where the parts of a header stand in one form of stamp."""
 
@@ -93,14 +90,12 @@ class Sweep:
         self._script: Script | None = None
         self._made: dict[bool, tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None] = {}
 
-    def _regex(
-        self, minutes: bool, text: bytes, start: int
-    ) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
+    def _regex(self, minutes: bool) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
         if minutes not in self._made:
-            self._made[minutes] = self._make(minutes, text[start : start + SAMPLE])
+            self._made[minutes] = self._make(minutes)
         return self._made[minutes]
 
-    def _make(self, minutes: bool, sample: bytes) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
+    def _make(self, minutes: bool) -> tuple[re.Pattern[bytes], dict[bytes, list[Rule]]] | None:
         view = self._view
         rules = view.by_number()
         key = f"sweep {self._name} {view.signature} {self.form.key} {int(minutes)}"
@@ -111,7 +106,7 @@ class Sweep:
             from .sweepregex import Script  # noqa: PLC0415 - once for a rule set
 
             if self._script is None:
-                self._script = Script({name: view.named(name) for name in view.programs()}, self._seen(sample))
+                self._script = Script({name: view.named(name) for name in view.programs()})
             script = self._script
             pieces = {piece.decode("latin-1"): sorted(numbers) for piece, numbers in script.outcomes.items()}
             made = self._codes.numbered(
@@ -126,22 +121,13 @@ class Sweep:
             piece.encode("latin-1"): [rules[number] for number in numbers] for piece, numbers in pieces.items()
         }
 
-    def _seen(self, sample: bytes) -> dict[tuple[bytes, bytes], int]:
-        """{(program, first byte of a message): how often} of the sample's lines."""
-        import re  # noqa: PLC0415 - once for a rule set
-
-        tag = rb"([^\n\[: ]+)(?:\[\d+\])?: (.)"
-        counts: dict[tuple[bytes, bytes], int] = {}
-        _count_elements(counts, re.findall(rb"\n" + b"".join(self.form.header()) + tag, sample))
-        return counts
-
     def of_one_minute(self, text: bytes, start: int, end: int) -> tuple[dict[bytes, int], int] | None:
         """({piece or line: how often}, lines) of a stretch of one minute; a line has its newline, and no piece has one.
 
         `text[start]` is the newline before its first line, `text[end]` its last one. None where its lines are not all
         of the minute of the first.
         """
-        made = self._regex(False, text, start)
+        made = self._regex(False)
         if made is None:
             return None
         pattern, pieces = made
@@ -163,7 +149,7 @@ class Sweep:
 
         Lines that count for nothing have no part in the numbers: one match goes over many of them.
         """
-        made = self._regex(True, text, start)
+        made = self._regex(True)
         if made is None:
             return None
         counts: dict[tuple[bytes, bytes], int] = {}

@@ -18,12 +18,11 @@ from .regextree import POSSESSIVE, Positions, Unfit, first_bytes, implies, liter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, FrozenSet, Iterable, Tuple
+    from typing import Any, FrozenSet, Iterable, Tuple
 
     from .regextree import Sequence
     from .rules import Rule
 
-    Seen = Dict[Tuple[bytes, bytes], int]
     Outcome = FrozenSet[int]  # numbers of the rules that count a line
     Choice = Tuple[Sequence, Outcome]
 
@@ -44,31 +43,18 @@ _END = b"(?:" + b"|".join(_ENDS) + b")"
 
 
 class Script:
-    """The regex's text, and what its pieces mean.
+    """The regex's text, and what its pieces mean. `programs` are those that rules name, with their rules."""
 
-    `programs` are those that rules name, with their rules; `seen` is {(program, first byte of a message): how often} of
-    some lines: what occurs more often is tried sooner.
-    """
-
-    def __init__(self, programs: dict[bytes, list[Rule]], seen: Seen) -> None:
+    def __init__(self, programs: dict[bytes, list[Rule]]) -> None:
         self.outcomes: dict[bytes, Outcome] = {}
-        self._pieces: dict[Outcome, list[bytes]] = {}
         bodies: dict[bytes, bytes] = {}
         known: dict[tuple[int, ...], bytes] = {}
-        keys = {name: tuple(rule.number for rule in rules) for name, rules in programs.items()}
-        firsts: dict[tuple[int, ...], dict[int, int]] = {}
-        names: dict[bytes, int] = {}
-        for (name, first), number in seen.items():
-            names[name] = names.get(name, 0) + number
-            if name in keys:
-                own = firsts.setdefault(keys[name], {})
-                own[first[0]] = own.get(first[0], 0) + number
         for name, rules in programs.items():
-            key = keys[name]
+            key = tuple(rule.number for rule in rules)
             if key not in known:
-                known[key] = self._program(rules, firsts.get(key, {}))
+                known[key] = self._program(rules)
             bodies[name] = known[key] if 0 < len(name) <= _MOST_NAME else _EXACT
-        self._tags = _names(bodies, names)
+        self._tags = _names(bodies)
 
     def text(self, minute: bytes, rest: bytes) -> bytes:
         """The regex for lines whose header `minute` and `rest` match; its groups are all for the outcome."""
@@ -83,11 +69,8 @@ class Script:
         line = b"(?(2)(?!)|)\\n\\1" + rest + self._tags + b".*" + more
         return b"(?:(?=\\n(" + minute + b"))(?:" + line + b")" + some + b"|\\n(?=(.*\\n)).*)"
 
-    def _program(self, rules: list[Rule], firsts: dict[int, int]) -> bytes:
-        """What stands behind the name of a program with these rules; _EXACT where all its lines take the exact way.
-
-        `firsts` is how often each byte is a message's first.
-        """
+    def _program(self, rules: list[Rule]) -> bytes:
+        """What stands behind the tag of a program with these rules; _EXACT where all its lines take the exact way."""
         trees: dict[int, Sequence] = {}
         for rule in rules:
             try:
@@ -102,33 +85,22 @@ class Script:
             try:
                 # Rules that share a line with another stand by themselves, as their order matters.
                 alone = [(trees[number], frozenset((number,))) for one in clusters if len(one) == 1 for number in one]
-                ways = self._ways(alone) + [
-                    (_first_of(one, trees), self._together(one, trees, positions)) for one in clusters if len(one) > 1
-                ]
+                parts = [self._merged(alone)] if alone else []
+                parts += [self._together(one, trees, positions) for one in clusters if len(one) > 1]
             except _NoPiece as missing:
                 exact |= missing.outcome
                 continue
             break
         repeated = b"(?!" + regextree.text(literal(_REPEATED)) + b")"
         guards = [regextree.text(trees[number]) for number in sorted(exact)]
-        any_first = _first_of(trees, trees)
-        ahead = repeated if guards or any_first >> _REPEATED[0] & 1 else b""
+        ahead = repeated if guards or _first_of(trees.values()) >> _REPEATED[0] & 1 else b""
         if guards:
             ahead += b"(?!" + b"|".join(guards) + b")"
-        # What no rule begins with, then what only their texts can tell.
-        other = regextree.NO_NEWLINE & ~any_first & ~(1 << _REPEATED[0])
-        if other:
-            ways.append((other, regextree.text((("b", other),))))
-        nothing = b"" if ahead else _other(_REPEATED[:1]) + b"|" + repeated
-        messages = b"|".join(_by_weight(ways, firsts))
-        return ahead + b"(?:" + (messages + b"|" if messages else b"") + nothing + b")"
+        parts += [b""] if ahead else [_other(_REPEATED[:1]), repeated]
+        return ahead + b"(?:" + b"|".join(parts) + b")"
 
     def _merged(self, choices: list[Choice], in_order: bool = False) -> bytes:
         """The choices as alternatives; what several begin with stands once (`in_order`: of neighbours alone)."""
-        return b"|".join(text for _, text in self._ways(choices, in_order))
-
-    def _ways(self, choices: list[Choice], in_order: bool = False) -> list[tuple[int, bytes]]:
-        """The alternatives, each with the set of bytes with which it may begin."""
         groups: list[list[Choice]] = []
         by_lead: dict[Any, list[Choice]] = {}
         for choice in [(unfolded, outcome) for sequence, outcome in choices for unfolded in _unfolded(sequence)]:
@@ -142,9 +114,8 @@ class Script:
             own.append(choice)
         out = []
         for group in groups:
-            mask = first_bytes(group[0][0])[0]
             if len(group) == 1:
-                out.append((mask, self._with_piece(*group[0])))
+                out.append(self._with_piece(*group[0]))
                 continue
             first = group[0][0]
             shared = _shared(sequence for sequence, _ in group)
@@ -154,11 +125,11 @@ class Script:
             while shared and first[shared - 1][0] == "*":
                 shared -= 1  # the engine is quick at finding one byte after it, not at several
             if not shared:
-                out += [(mask, self._with_piece(*choice)) for choice in group]
+                out += [self._with_piece(*choice) for choice in group]
                 continue
             rest = self._merged([(sequence[shared:], outcome) for sequence, outcome in group], in_order)
-            out.append((mask, regextree.text(first[:shared]) + b"(?:" + rest + b")"))
-        return out
+            out.append(regextree.text(first[:shared]) + b"(?:" + rest + b")")
+        return b"|".join(out)
 
     def _together(self, cluster: list[int], trees: dict[int, Sequence], positions: dict[int, Positions]) -> bytes:
         """Rules of which several may count one line: for each, if it matches, which of those after it match, too."""
@@ -234,23 +205,13 @@ class _NoPiece(Exception):  # noqa: N818 - not an error
         self.outcome = outcome
 
 
-def _first_of(numbers: Iterable[int], trees: dict[int, Sequence]) -> int:
-    """The set of bytes with which a match of any of these rules may begin."""
+def _first_of(sequences: Iterable[Sequence]) -> int:
+    """The set of bytes with which a match of any of them may begin."""
     found = 0
-    for number in numbers:
-        mask, empty = first_bytes(trees[number])
+    for sequence in sequences:
+        mask, empty = first_bytes(sequence)
         found |= regextree.NO_NEWLINE if empty else mask
     return found
-
-
-def _by_weight(ways: list[tuple[int, bytes]], firsts: dict[int, int]) -> list[bytes]:
-    """The alternatives, those first that more messages may be for; all are good, as no two can match one line."""
-    return [
-        text
-        for _, text in sorted(
-            ways, key=lambda way: -sum(number for byte, number in firsts.items() if way[0] >> byte & 1)
-        )
-    ]
 
 
 def _value(node: Any) -> int:
@@ -374,54 +335,30 @@ def _settled(sequence: Sequence, most: int) -> int:
     return most
 
 
-def _names(bodies: dict[bytes, bytes], seen: dict[bytes, int]) -> bytes:
+def _names(bodies: dict[bytes, bytes]) -> bytes:
     """Names, each with the end of its tag and what is to follow that, as a trie that also matches any other name.
 
-    A name's end is where the usual end of a tag begins; with anything else behind it, it is another program's. `seen`
-    is how often names occur.
+    A name's end is where the usual end of a tag begins; with anything else behind it, it is another program's.
     """
-    alike = len(set(bodies.values())) == 1
-    body = next(iter(bodies.values()))
-    if alike and POSSESSIVE and body != _EXACT:
-        # What is to follow stands once; it counts nothing at the end of another program's line.
-        return _trie(dict.fromkeys(bodies, _ENDS), seen, b".*+") + body
-    if alike and len(bodies) > 1:
+    if len(bodies) > 1 and len(set(bodies.values())) == 1:
+        # All go on alike: that stands once.
         ends = _suffixes(list(bodies))
-        return b"(?:" + ends + _END + body + b"|(?!" + ends + b"[\\[:]))"
-    return _trie({name: (_END + body,) for name, body in bodies.items()}, seen, b"", bodies)
-
-
-def _trie(
-    ends: dict[bytes, tuple[bytes, ...]],
-    seen: dict[bytes, int],
-    other: bytes,
-    bodies: dict[bytes, bytes] | None = None,
-) -> bytes:
-    """A node: names go on with their ways, others with `other`; with `bodies`, names that begin alike are by these."""
+        return b"(?:" + ends + _END + next(iter(bodies.values())) + b"|(?!" + ends + b"[\\[:]))"
     groups: dict[bytes, list[bytes]] = {}
-    for name in ends:
+    for name in bodies:
         groups.setdefault(name[:1], []).append(name)
-    firsts, begins = b"", []
-    ways: list[tuple[int, bytes]] = []
+    firsts, begins, ways = b"", [], []
     for first, names in groups.items():
         if first:
-            common = names[0][: _shared(names)]
-            rest = {name[len(common) :]: number for name, number in seen.items() if name.startswith(common)}
-            if bodies is not None:
-                inner = _names({name[len(common) :]: bodies[name] for name in names}, rest)
-            else:
-                inner = _trie({name[len(common) :]: ends[name] for name in names}, rest, other)
-            begin = regextree.text(literal(common))
-            ways.append((sum(number for name, number in seen.items() if name[:1] == first), begin + inner))
+            length = _shared(names)
+            begins.append(regextree.text(literal(names[0][:length])))
+            ways.append(begins[-1] + _names({name[length:]: bodies[name] for name in names}))
             firsts += first
         else:
-            begin = b"[\\[:]"
-            ways += [(seen.get(b"", 0), way) for way in ends[b""]]
+            begins.append(b"[\\[:]")
+            ways.insert(0, _END + bodies[b""])
             firsts += b"[:"
-        begins.append(begin)
-    ways.append((sum(number for name, number in seen.items() if name[:1] not in groups), _other(firsts) + other))
-    ordered = [text for _, text in sorted(ways, key=lambda way: -way[0])]
-    return b"(?:" + b"|".join([*ordered, b"(?!" + b"|".join(begins) + b")" + other]) + b")"
+    return b"(?:" + b"|".join([*ways, _other(firsts), b"(?!" + b"|".join(begins) + b")"]) + b")"
 
 
 def _other(firsts: bytes) -> bytes:

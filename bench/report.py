@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.corpus import Style
+from bench.corpus import BUSY, Style
 from bench.peers.base import Peer
 from bench.scenarios import Backlog, Growth, Hour, Minutes
 from bench.throughput import ENOUGH, SAMPLE, TOO_LONG, TOO_LONG_MARK, Cell, Measured
@@ -225,7 +225,11 @@ class Report:
             for one in self.growths
         ]
         head = ("file", "4 rules, s of CPU", "100 rules, s of CPU", "ratio")
-        return "## Cost of rules, on one and the same file\n\n" + table(head, rows, "lrrr")
+        text = (
+            f"{BUSY / 1e6:g} MB a minute. The regexes are those that the run before kept on disk, as on any host but in "
+            "its first minute with new rules."
+        )
+        return f"## Cost of rules, on one and the same file\n\n{text}\n\n{table(head, rows, 'lrrr')}"
 
     def _minutes(self) -> str:
         found = self.minutes

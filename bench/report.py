@@ -226,8 +226,8 @@ class Report:
         ]
         head = ("file", "4 rules, s of CPU", "100 rules, s of CPU", "ratio")
         text = (
-            f"{BUSY / 1e6:g} MB a minute. The regexes are those that the run before kept on disk, as on any host but in "
-            "its first minute with new rules."
+            f"{BUSY / 1e6:g} MB a minute. The regexes are those that the run before kept on disk, as on any host but "
+            "in its first minute with new rules."
         )
         return f"## Cost of rules, on one and the same file\n\n{text}\n\n{table(head, rows, 'lrrr')}"
 

@@ -64,7 +64,7 @@ WantedBy=multi-user.target
 """
 POINTS = "/var/log/telegraf-points"
 VENDORS_UNIT = "/usr/lib/systemd/system/telegraf.service"
-KEPT = f"sha256sum /etc/loki/loki-config.yaml /etc/telegraf/* /usr/local/bin/loki {VENDORS_UNIT} 2>&1"
+KEPT = f"find /etc/loki /etc/telegraf /usr/local/bin/loki {VENDORS_UNIT} -type f -exec sha256sum {{}} + | sort"
 
 
 def sh(text: str, stdin: str | None = None) -> str:

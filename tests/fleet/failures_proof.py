@@ -276,7 +276,8 @@ class Proof:
         deadline = time.monotonic() + 600
         while not self.second_batch(known):
             if time.monotonic() > deadline or running.poll() is not None:
-                raise FleetError("the second batch never began")
+                said = (self.operator.home / "output").read_text()[-1500:]
+                raise FleetError(f"the second batch never began: {said}")
             time.sleep(0.1)
         self.operator.kill(running)
         middle = self.look()

@@ -12,7 +12,9 @@ UNITS = {
     "proof-dog": "[Service]\nType=notify\nNotifyAccess=all\nWatchdogSec=1\nLimitCORE=0\n"
     "ExecStart=/bin/sh -c 'systemd-notify --ready; exec sleep 60'\n",
     "proof-starts": "[Service]\nType=notify\nTimeoutStartSec=1\nExecStart=/bin/sleep 60\n",
-    "proof-stays": "[Service]\nTimeoutStopSec=1\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n",
+    # Ready when it has set its trap, or a stop that comes before would end it.
+    "proof-stays": "[Service]\nType=notify\nNotifyAccess=all\nTimeoutStopSec=1\n"
+    "ExecStart=/bin/sh -c 'trap \"\" TERM; systemd-notify --ready; while :; do sleep 1; done'\n",
     "proof-needs": "[Unit]\nRequires=proof-fails.service\nAfter=proof-fails.service\n"
     "[Service]\nExecStart=/bin/sleep 1\n",
 }

@@ -157,6 +157,13 @@ FLEETS = {
             )
             for name, subnet in (("scale", "10.213.76.0/24"), ("failures", "10.213.96.0/24"))
         ),
+        # Rules on many hosts (fleet/rules_proof.py).
+        _fleet(
+            "rules",
+            "10.213.78.0/24",
+            *((f"h{number:02}", "bookworm", 10 + number, "") for number in range(1, 31)),
+            ("mirror", "bookworm-journal", 81, MIRROR),
+        ),
         _fleet(
             "lifecycle",
             "10.213.95.0/24",

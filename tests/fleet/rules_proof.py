@@ -105,7 +105,7 @@ class Proof:
     """The hosts, the operator, and what has been shown so far."""
 
     def __init__(self, count: int, after: int, home: Path) -> None:
-        self.fleet = FLEETS["scale"].first(count, after)
+        self.fleet = FLEETS["rules"].first(count, after)
         self.targets = [host for host in self.fleet.hosts if not host.overlay]
         self.canary = self.targets[0]
         half = [host.name for host in self.targets[: count // 2]]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import re
 from pathlib import Path
 
 import pytest
 import yaml
-from logmetrics import check, cli, newrule
+from logmetrics import check, cli, lines, newrule
 from logmetrics.compile import DEFAULT_PACKS_DIR, read_packs
 from logmetrics.errors import Fault
 from logmetrics.rulespec import pack_names, parse_pack
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "rules.md"
+REAL = Path(__file__).resolve().parents[1] / "loki" / "lines"
 BACKUP = "Nov 22 10:00:00 web1 backupd[812]: run 7 failed: disk full (exit 28)"
 FINISHED = "Nov 22 10:05:00 web1 backupd[813]: run 8 finished in 41.5 s"
 HEAD = "Nov 22 10:00:00 h app[1]: "
@@ -33,9 +35,31 @@ def test_every_line_that_a_pack_counts_becomes_a_rule_that_check_finds_nothing_i
     assert drafted > 200
 
 
+def test_every_line_of_the_real_programs_becomes_such_a_rule_as_a_counter_and_by_its_number() -> None:
+    made: dict[str, newrule.Draft] = {}
+    for path in sorted(REAL.glob("*.jsonl")):
+        for one in map(json.loads, path.read_text().splitlines()):
+            program = lines.split(one["line"].encode(), 0)[1]
+            for kind in ("counter", "timing") if "\t" not in one["line"] else ():
+                try:
+                    rule = newrule.draft(one["line"], kind=kind, source=None if program else one["source"])
+                except Fault as fault:
+                    assert kind == "timing" and "reads a number" in str(fault)
+                    continue
+                made.setdefault(rule.match, rule)
+    assert len(made) > 300
+    rules = []
+    for number, rule in enumerate(made.values()):
+        rule.metric = f"logs.drafts.d{number}"
+        rules.append(rule.yaml())
+    found = check.check([parse_pack("rules:\n" + "".join(rules), "new", "new")])
+    assert not found, "\n".join(map(str, found))
+
+
 @pytest.mark.parametrize(
     ("line", "match", "metric"),
     [
+        (HEAD + "connect to 192.0.2.1[192.0.2.1]:25: refused", r"^connect to [^ \[]+\[[^ \]]+\]\S+ refused", None),
         (BACKUP, r"^run \d+ failed: ", "logs.backupd.run_failed"),
         (FINISHED, r"^run \d+ finished in [\d.]+ s", "logs.backupd.run_finished"),
         (
@@ -71,8 +95,10 @@ def test_what_changes_is_generalised_and_what_is_written_stays(line: str, match:
 def test_values_are_the_number_with_a_unit_else_the_last() -> None:
     made = newrule.draft(FINISHED, kind="timing")
     assert (made.match, made.value) == (r"^run \d+ finished in (?P<value>[\d.]+) s", "41.5")
-    made = newrule.draft(HEAD + "sent 1,024 bytes to 192.0.2.1 in 3 tries", kind="sum")
-    assert (made.match, made.value) == (r"^sent (?P<value>[\d.,]+) bytes to \S+ in \d+ tries", "1024")
+    made = newrule.draft(HEAD + "sent 1024 bytes to 192.0.2.1 in 3 tries by agent 3.7.8", kind="sum")
+    assert (made.match, made.value) == (r"^sent (?P<value>\d+) bytes to \S+ in \d+ tries by agent", "1024")
+    with pytest.raises(Fault, match="1,024 has a comma in it, which no rule can read"):
+        newrule.draft(HEAD + "sent 1,024 bytes in 3 tries", kind="sum")
     with pytest.raises(Fault, match="a sum reads a number, and the line's message holds none"):
         newrule.draft(HEAD + "nothing to read", kind="sum")
 

@@ -71,6 +71,8 @@ _OF, _WHENCE = ("for", "by"), ("from", "on", "at", "via", "port")
 #: Keys of logfmt whose values say what happened.
 _TELLING = ("level", "lvl", "severity", "status", "result", "state", "action", "event", "type")
 _TEXTS = ("msg", "message", "reason")
+#: Read as a number by people and by YAML: not 3.7.8, not 00001.
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:,\d+)*(?:\.\d+)?\Z")
 _ACCESS = re.compile(r'(?:[^"\\]|\\.)*"(?:[^"\\]|\\.)*" (?P<status>[1-5]\d\d) ')
 _VARIABLE = {
     "stamp": r"[^]]+",
@@ -94,6 +96,7 @@ class Piece:
     kind: str
     text: str
     captured: bool = False
+    ends_at: str = ""  # a sign that `\S+` must not pass over
 
     @property
     def fixed(self) -> bool:
@@ -106,6 +109,8 @@ class Piece:
         if self.fixed:
             return re.sub(r"([\\.^$*+?()\[\]{}|])", r"\\\1", self.text)
         found = _VARIABLE[self.kind]
+        if self.ends_at:
+            found = rf"[^ \{self.ends_at}]+"
         if self.kind == "number" and not self.text.isdigit():
             found = r"[-+]?[\d.,]+" if self.text[:1] in "-+" else r"[\d.,]+" if "," in self.text else r"[\d.]+"
         return f"(?P<value>{found})" if self.captured else found
@@ -146,6 +151,25 @@ def _merged(found: list[Piece]) -> list[Piece]:
             last.kind, last.text = "value", last.text + piece.text
         else:
             out.append(piece)
+    return out
+
+
+def _told_apart(found: list[Piece]) -> list[Piece]:
+    r"""Of two `\S+` in a word the first ends at the sign behind it, or both are one: they would match the same text."""
+    out: list[Piece] = []
+    first = -1  # index in `out` of the `\S+` that the word at hand began with
+    for piece in found:
+        if piece.kind == "blank":
+            first = -1
+        elif piece.regex == r"\S+":
+            sign = out[first + 1].text[:1] if 0 <= first < len(out) - 1 and out[first + 1].kind == "sign" else ""
+            if first >= 0 and sign and sign not in out[first].text:
+                out[first].ends_at = sign
+            elif first >= 0 and not any(one.captured for one in out[first:]):
+                out[first:] = [Piece("value", "".join(one.text for one in [*out[first:], piece]))]
+                continue
+            first = len(out)
+        out.append(piece)
     return out
 
 
@@ -236,7 +260,7 @@ def draft(
         return _of_access_log(line, access, metric, str(source))
     found = pieces(message)
     value = _capture(found, kind)
-    kept = cut(found, value)
+    kept = _told_apart(cut(found, value))
     match = "^" + "".join(piece.regex for piece in kept)
     if len(kept) == len(found) and not any(piece.fixed for piece in kept):
         match += "$"  # no word to tell it by: at least nothing may follow
@@ -282,13 +306,15 @@ def _capture(found: list[Piece], kind: str) -> int:
     """Mark the number that a sum, gauge or timing reads: one with a unit behind it, else the last; its index or -1."""
     if kind == "counter":
         return -1
-    numbers = [index for index, piece in enumerate(found) if piece.kind == "number"]
+    numbers = [index for index, piece in enumerate(found) if piece.kind == "number" and _NUMBER.match(piece.text)]
     if not numbers:
         raise Fault(f"a {kind} reads a number, and the line's message holds none that stands alone")
     with_unit = [
         n for n in numbers if re.match(rf"\s?{_UNIT}\b", "".join(piece.text for piece in found[n + 1 : n + 3]))
     ]
     chosen = (with_unit or numbers)[-1]
+    if "," in found[chosen].text:
+        raise Fault(f"a {kind} reads a number, and {found[chosen].text} has a comma in it, which no rule can read")
     found[chosen].captured = True
     return chosen
 

@@ -249,6 +249,49 @@ def test_history_and_live_points_are_all_of_it_and_nothing_twice(
     assert {at for (_, at), n in parsed(out).items() if n} == set(world.expected())
 
 
+def test_names_that_the_host_has_admitted_come_before_those_of_old_lines(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    world = World(tmp_path / "w")
+    family = {
+        "metric": "logs.by.{u}",
+        "type": "counter",
+        "program": ["app"],
+        "match": r"for (?P<u>u\d)$",
+        "max_series": 2,
+    }
+    world.rules_path.write_bytes(leanjson.dumps({"format": 1, "rules": [family]}))
+    world.now = float(int(time.time()) // MINUTE * MINUTE - 3 * HOUR)
+    world.path.write_text(line(world.now - 1, "before"))
+    world.run()
+    for name in ("u7", "u8", "u9"):
+        with world.path.open("a") as file:
+            file.write(line(world.now, f"took 1 ms for {name}"))
+        world.advance(60)
+        world.run()
+    world.settle()
+    live = {name for name, _ in world.store() if name.startswith("logs.by.")}
+    assert live == {"logs.by.u7", "logs.by.u8", "logs.by._other"}
+    old = tmp_path / "app.log"
+    begin = int(world.now) - 5 * HOUR
+    old.write_text(line(begin - 60, "x") + "".join(line(begin + n, f"for u{n}") for n in range(10)))
+    config = tmp_path / "config.json"
+    settings = {
+        "format": 1,
+        "host": "h1",
+        "state_dir": str(world.state),
+        "rules": str(world.rules_path),
+        "sources": [{"type": "file", "path": str(world.path)}],
+    }
+    config.write_text(json.dumps(settings))
+    argv = [str(world.rules_path), str(old), "--source", str(world.path), "--until", str(begin + HOUR), "--prefix", ""]
+    points = parsed(run(capfdbinary, *argv, "--config", str(config))[0])
+    assert {name: n for (name, _), n in points.items() if n} == {"logs.by.u7": 1, "logs.by.u8": 1, "logs.by._other": 8}
+    # Without a host's state the first lines' names are admitted.
+    points = parsed(run(capfdbinary, *argv)[0])
+    assert {name: n for (name, _), n in points.items() if n} == {"logs.by.u0": 1, "logs.by.u1": 1, "logs.by._other": 8}
+
+
 def test_a_log_that_cannot_be_read_stops_it_before_anything_is_sent(
     tmp_path: Path, rules: str, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

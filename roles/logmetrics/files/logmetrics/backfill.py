@@ -20,7 +20,7 @@ from .output import as_json, write_stdout
 from .replay import moment
 from .rules import RuleSet
 from .sources.base import Budget, Sink
-from .state import Store
+from .state import Store, admitted
 from .tally import SECOND, Families, Tally, Timeline
 from .watch import Watch
 
@@ -64,11 +64,18 @@ class Series:
 
 
 class Past:
-    """Counts old lines by one rule set. The names of families are admitted anew, in the order of the lines."""
+    """Counts old lines by one rule set. `families`: names that are admitted already; others, in the lines' order."""
 
-    def __init__(self, rules: RuleSet, interval: int, line_max: int = 65_536, rule_budget: float = 1.0) -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        interval: int,
+        line_max: int = 65_536,
+        rule_budget: float = 1.0,
+        families: dict[str, dict[str, int]] | None = None,
+    ) -> None:
         self.rules, self.interval, self.line_max = rules, interval, line_max
-        self.families: dict[str, dict[str, int]] = {}
+        self.families = families or {}
         self.sources: dict[str, Series] = {}
         self._tallies: dict[str, Tally] = {}
         self.watch = Watch(rule_budget)
@@ -194,7 +201,10 @@ def _operators(rules: RuleSet) -> list[Rule]:
 
 
 def _names(past: Past, rule: Rule) -> list[str]:
-    return sorted(past.families.get(rule.metric, ())) if rule.groups else [rule.metric]
+    if not rule.groups:
+        return [rule.metric]
+    occurred = set().union(*(one.names for one in past.sources.values()))
+    return sorted(occurred.intersection(past.families.get(rule.metric, ())))
 
 
 def _rendered(lines: list[str]) -> list[tuple[str, str]]:
@@ -359,7 +369,8 @@ def run(args: argparse.Namespace) -> int:
     since = moment(args.since, now) if args.since else 0
     runtime.as_runs_do(settings, args.logs)
     show = oldlogs.Progress("backfill", args.progress)
-    past = Past(rules, interval, *((settings.line_max, settings.rule_budget) if settings else ()))
+    of_host = (settings.line_max, settings.rule_budget, admitted(settings.state_dir)) if settings else ()
+    past = Past(rules, interval, *of_host)
     try:
         faults = _read(past, args, settings, since, show)
     finally:

@@ -17,7 +17,7 @@ from .accounts import account
 from .errors import Fault
 from .lines import split
 from .rules import BUILT_IN, RuleSet, View, hits, repeated
-from .state import Store
+from .state import admitted
 from .tally import AHEAD, SECOND, Families
 from .watch import TooSlow, Watch
 
@@ -357,7 +357,9 @@ def _explainer(args: argparse.Namespace) -> Explainer:
     rules = RuleSet.from_document({**doc, "rules": chosen}, spec)
     if settings is None:
         return Explainer(rules)
-    return Explainer(rules, settings.interval, settings.line_max, _admitted(settings), account, settings.rule_budget)
+    return Explainer(
+        rules, settings.interval, settings.line_max, admitted(settings.state_dir), account, settings.rule_budget
+    )
 
 
 def _all_packs(packs_dirs: Sequence[str]) -> str:
@@ -366,15 +368,6 @@ def _all_packs(packs_dirs: Sequence[str]) -> str:
     from .compile import DEFAULT_PACKS_DIR  # noqa: PLC0415 - on the controller alone
 
     return str(DEFAULT_PACKS_DIR)
-
-
-def _admitted(settings: config.Config) -> dict[str, dict[str, int]]:
-    """The names of families that this host has admitted, as far as they may be read."""
-    try:
-        families: dict[str, dict[str, int]] = Store(settings.state_dir, "count").load()[0].get("families", {})
-    except Fault:
-        return {}
-    return families
 
 
 def _lines(args: argparse.Namespace) -> Iterator[tuple[bytes, str | None, float]]:

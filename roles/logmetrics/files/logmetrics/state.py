@@ -140,6 +140,15 @@ class Store:
         self._current_is_good = True
 
 
+def admitted(folder: str) -> dict[str, dict[str, int]]:
+    """The names of families that the host has admitted, {metric: {name: newest interval}}, as far as it may be read."""
+    try:
+        families: dict[str, dict[str, int]] = Store(folder, "count").load()[0].get("families", {})
+    except Fault:
+        return {}
+    return families
+
+
 def write_durably(path: str, data: bytes) -> None:
     """Write a file and wait until the disk has it. Raises OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)

@@ -321,6 +321,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     chosen = [PROGRAMS.host(name) for name in options.hosts]
     binary = str(artifacts.loki_binary())
+    hosts.down(PROGRAMS)  # what an earlier run has caused there is no beginning
     hosts.up(Fleet(PROGRAMS.name, PROGRAMS.subnet, tuple(chosen)), mirror=False)
     rules = all_rules()
     with (
@@ -353,6 +354,7 @@ def main(argv: Sequence[str]) -> int:
             for run in () if differing else runs:
                 kept = programs_report.samples(ruleset(rules), sent_lines(run, "files"))
                 programs_report.keep(run.host.name, kept)
+    hosts.down(PROGRAMS)
     for line in differing:
         print(line)
     say("all equal" if not differing else f"{len(differing)} differ")

@@ -122,6 +122,22 @@ def test_rules_alone_touch_one_file(machine: Machine) -> None:
     assert (machine.etc / "x.conf").read_text() == "edited by hand"
 
 
+def test_a_gate_that_comes_after_the_host_s_own_return_gives_up_nothing_more(machine: Machine) -> None:
+    old, new = two(machine)
+    machine.go(old)
+    machine.go(new)
+    third = machine.release("c", {"x.conf": "x3"}, {}, '{"c": 1}')
+    machine.go(third, confirm=False)
+    gate = {**WISH, "unconfirmed": True, "why": "the rollout was stopped"}
+    assert activate.return_if_due(machine.store, at_boot=False) == "returned"
+    assert activate.rollback(machine.store, "release", gate)["outcome"] == "confirmed"
+    assert machine.picture() == dict(sorted(NEW.items()))
+    # Before it, the gate itself brings the host back.
+    machine.go(third, confirm=False)
+    assert activate.rollback(machine.store, "release", gate)["to"] == new
+    assert machine.picture() == dict(sorted(NEW.items()))
+
+
 def test_what_was_there_before_comes_back_at_the_end(machine: Machine) -> None:
     (machine.etc / "x.conf").write_text("somebody's own")
     (machine.etc / "x.conf").chmod(0o604)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-INTERVAL = 10
+INTERVAL = int(sys.argv[2])
 SINCE = time.time() - float(sys.argv[1])
 LINE = re.compile(r"^(\S+T\S+|\w{3} [ \d]\d [\d:]{8}) \S+ proof: event \d\d of run ")
 METRIC = re.compile(r"logs\.(set\w+)\.r\d\d$")

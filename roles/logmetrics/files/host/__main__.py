@@ -6,7 +6,7 @@
 | activate | release, rules, minutes, run, who | switches to it, proves it, else goes back |
 | rules-activate | hash, content, minutes, run, who, lease | the same for a rule set alone; no service restarts |
 | confirm | release, rules, keep, budget_mb, lease | keeps what was activated, drops what is too old |
-| rollback | what (release, rules), minutes, run, who | goes back by what is on the host, proves it |
+| rollback | what (release, rules), minutes, run, who, unconfirmed | goes back by what is on the host, proves it |
 | soak | metrics, interval, intervals, limits, units | watches the self-metrics for some intervals |
 | return, repair | | called by systemd: not confirmed in time; cut off by a reboot |
 | remove | | puts back what was there before the role |

@@ -172,8 +172,9 @@ def confirm(store: Store, state: Dict[str, Any]) -> None:
 def rollback(store: Store, what: str, wish: Dict[str, Any]) -> Dict[str, Any]:
     """Go back on request: what is not confirmed, else to the last point with another `release` or other `rules`.
 
-    The point that is left is dropped from the history, so that going back again goes further back. Raises Fault where
-    there is nothing to go back to. The result is that of activate().
+    The point that is left is dropped from the history, so that going back again goes further back. With `unconfirmed` in
+    the wish (a rollout's gate) nothing that is confirmed is given up: the host may have gone back by itself meanwhile.
+    Raises Fault where there is nothing to go back to. The result is that of activate().
     """
     began = time.time()
     state = store.load()
@@ -184,6 +185,9 @@ def rollback(store: Store, what: str, wish: Dict[str, Any]) -> Dict[str, Any]:
         result = {"from": pending["to"], "to": pending["from"], "changed": done["undone"], "problem": done["old"]}
         result["outcome"] = "failed" if done["old"] else "confirmed"
         return {**result, "journal": "", "old": "", "undone": [], "seconds": round(time.time() - began, 1)}
+    if wish.get("unconfirmed"):
+        there = {"from": here, "to": here, "changed": [], "problem": "", "journal": "", "old": "", "undone": []}
+        return {**there, "outcome": "confirmed", "seconds": round(time.time() - began, 1)}
     place = next((n for n, p in enumerate(state["history"]) if p["release"] and p[what] != here[what]), None)
     if place is None:
         raise Fault(f"there are no earlier {what} on this host to go back to; change the inventory and run site.yml")

@@ -172,8 +172,8 @@ def confirm(store: Store, state: Dict[str, Any]) -> None:
 def rollback(store: Store, what: str, wish: Dict[str, Any]) -> Dict[str, Any]:
     """Go back on request: what is not confirmed, else to the last point with another `release` or other `rules`.
 
-    The point that is left is dropped from the history, so that going back again goes further back. With `unconfirmed` in
-    the wish (a rollout's gate) nothing that is confirmed is given up: the host may have gone back by itself meanwhile.
+    The point that is left is dropped from the history, so that going back again goes further back. With `unconfirmed`
+    in the wish (a rollout's gate) nothing that is confirmed is given up: the host may have gone back by itself.
     Raises Fault where there is nothing to go back to. The result is that of activate().
     """
     began = time.time()

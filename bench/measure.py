@@ -23,15 +23,17 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Usage:
-    """What one program took: seconds of CPU and of wall time, bytes of peak RSS."""
+    """What one program took: seconds of CPU, of wall time, of waiting for its core; bytes of peak RSS."""
 
     cpu: float
     peak: int
     wall: float
+    queued: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         """Several runs of one job: times add up, the peak is the highest."""
-        return Usage(self.cpu + other.cpu, max(self.peak, other.peak), self.wall + other.wall)
+        peak = max(self.peak, other.peak)
+        return Usage(self.cpu + other.cpu, peak, self.wall + other.wall, self.queued + other.queued)
 
 
 NOTHING = Usage(0.0, 0, 0.0)
@@ -108,7 +110,7 @@ class Spawner:
         if used["status"] not in allowed:
             reason = reason_in(err.read_text(errors="replace") or text, 3)
             raise FleetError(f"{argv[0]} failed (exit {used['status']:.0f}): {reason}")
-        return Usage(used["user"] + used["system"], int(used["peak"]), used["wall"]), text
+        return Usage(used["user"] + used["system"], int(used["peak"]), used["wall"], used["queued"]), text
 
 
 def _stop_after(until: Callable[[int], None], pid: int) -> None:

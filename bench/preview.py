@@ -1,7 +1,8 @@
 """`make proof-preview`: 100 rules beside 100 that all differ from them, over 1 GB of logs on one core.
 
 The file is the benchmark's own corpus, whose counts are known: both sets must count exactly what was written. The
-program is a host's copy of the parser with a host's Python, its CPU time and peak memory as the kernel accounts them.
+program is a host's copy of the parser with a host's Python; its CPU time, its peak memory and how long it waited for
+its core (as other programs had it) are the kernel's own figures. Wall time less that waiting is held to the bound.
 """
 
 from __future__ import annotations
@@ -51,11 +52,13 @@ def measure(spawner: Spawner, parser: Parser, work: Path, density: str, form: st
         {one["metric"]: one[side] for one in report["metrics"] if one[side]} == truth for side in ("old", "new")
     )
     changed = sum(1 for one in report["metrics"] if one["rule"] == "changed")
-    holds = exact and changed == RULES and usage.cpu < MOST_SECONDS and usage.peak < MOST_BYTES and shown > 2
+    alone = usage.wall - usage.queued
+    holds = exact and changed == RULES and alone < MOST_SECONDS and usage.peak < MOST_BYTES and shown > 2
     corpus.path.unlink()
     return (
         f"| {density}, {form} | {corpus.size / 1e6:.0f} MB, {corpus.lines} lines, {sum(truth.values())} counted | "
-        f"{usage.cpu:.1f} s | {usage.wall:.1f} s | {usage.peak / 1e6:.0f} MB | {'exact' if exact else 'WRONG'} "
+        f"{usage.cpu:.1f} s | {usage.wall:.1f} s | {usage.queued:.1f} s | {alone:.1f} s "
+        f"| {usage.peak / 1e6:.0f} MB | {'exact' if exact else 'WRONG'} "
         f"| {shown} |",
         holds,
     )
@@ -74,14 +77,15 @@ def main() -> int:
         shutil.rmtree(work)
     table = (
         f"{RULES} rules beside {RULES} others that match the same lines; one core.\n\n"
-        "| logs | size | CPU time | wall time | peak memory | both sets' counts | lines of progress |\n"
-        "|---|---|---|---|---|---|---|\n" + "\n".join(row for row, _ in rows)
+        "| logs | size | CPU time | wall time | of it waiting for the core | without | peak memory "
+        "| both sets' counts | lines of progress |\n"
+        "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(row for row, _ in rows)
     )
     print(f"\n{table}")
     good = all(holds for _, holds in rows)
     bounds = f"under {MOST_SECONDS} s and {MOST_BYTES // 1_000_000} MB"
     if size == SIZE:
-        verdict = f"exact, {bounds} of CPU time and memory" if good else f"NOT exact and {bounds}"
+        verdict = f"exact, {bounds} on a core of its own" if good else f"NOT exact and {bounds}"
         proof.write("preview", "make proof-preview", verdict, table)
     return 0 if good else 1
 

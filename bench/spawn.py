@@ -5,7 +5,8 @@ fork and exec), so a large Python process must not be the starter. And one start
 to the parser, another parent process means that Telegraf was restarted.
 
 Reads one JSON object a line: argv, env, cpu, stdout, stderr (paths). Answers {"pid": ...} when it is started and
-{"status", "user", "system", "peak", "wall"} (seconds, bytes) when it has ended.
+{"status", "user", "system", "peak", "wall", "queued"} (seconds, bytes) when it has ended; `queued` is for how long it
+could have run and did not, as others had its core (the kernel's Documentation/scheduler/sched-stats.rst).
 """
 
 from __future__ import annotations
@@ -32,6 +33,15 @@ def start(job: dict[str, Any]) -> int:
         os._exit(127)
 
 
+def queued(pid: int) -> float:
+    """Seconds for which an ended process, not reaped yet, waited for its core."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    file = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
+    nanoseconds = int(os.read(file, 100).split()[1])
+    os.close(file)
+    return nanoseconds / 1e9
+
+
 def say(answer: dict[str, float]) -> None:
     """One JSON object on a line of its own."""
     sys.stdout.write(json.dumps(answer) + "\n")
@@ -44,6 +54,7 @@ def main() -> None:
         began = time.monotonic()
         pid = start(json.loads(line))
         say({"pid": pid})
+        waited = queued(pid)
         _, status, used = os.wait4(pid, 0)
         say(
             {
@@ -52,6 +63,7 @@ def main() -> None:
                 "system": used.ru_stime,
                 "peak": used.ru_maxrss * 1024,
                 "wall": time.monotonic() - began,
+                "queued": waited,
             }
         )
 

@@ -8,6 +8,7 @@ as in whisper. The world counts what it writes, by minute, and never looks into 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -148,7 +149,6 @@ class World:
         self.serial = 0
         self.outputs: list[str] = []
         self.lost = 0
-        self.late_lines = 0
         self.faults: list[str] = []
         self.telegraf = 1
         self.losses = 0
@@ -254,7 +254,8 @@ class World:
                 run.store.unlock()
         if done:
             self.lost += run.lost
-            self.late_lines += run.self_metrics["late_lines"]
+        else:
+            self._wait_for_lock()
         self.faults += run.faults
         # What a killed run printed may or may not have reached Telegraf: here it has.
         if not lose_output:
@@ -266,6 +267,11 @@ class World:
         for name in set(os.listdir("/proc/self/fd")) - before:
             with contextlib.suppress(OSError):
                 os.close(int(name))
+
+    def _wait_for_lock(self) -> None:
+        """A child holds its parent's handles for a moment longer than posix_spawn takes, until its exec is done."""
+        with contextlib.suppress(FileNotFoundError), (self.state / "count.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
 
     def lose(self) -> None:
         """A run whose output is lost, as where Telegraf stops it. A point is sent in three runs: so twice at most."""

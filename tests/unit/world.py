@@ -273,6 +273,28 @@ class World:
         with contextlib.suppress(FileNotFoundError), (self.state / "count.lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
 
+    def run_while(self, at: int, gap: int, stages: list[Callable[[], None]]) -> None:
+        """A run in whose middle something happens: the first stage at its at-th call, each other `gap` calls later."""
+        rest = list(stages)
+
+        def next_stage() -> None:
+            self.disk.meanwhile = None
+            calls = self.disk.calls
+            rest.pop(0)()
+            self.now += 0.01  # times differ, as on a real disk
+            self.disk.calls = calls
+            if rest:
+                self.disk.meanwhile = (calls + gap, next_stage)
+
+        self.disk.meanwhile = (at, next_stage)
+        try:
+            self.run()
+        finally:
+            self.disk.meanwhile = None
+        while rest:
+            next_stage()
+            self.disk.meanwhile = None
+
     def lose(self) -> None:
         """A run whose output is lost, as where Telegraf stops it. A point is sent in three runs: so twice at most."""
         self.losses += 1

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from world import World
 
 METRIC = "logs.test.event"
@@ -211,6 +213,21 @@ class Log:
         os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         if not keep:
             path.unlink()
+
+    def compress_slowly(self, which: int, how: str) -> list[Callable[[], None]]:
+        """As `compress`, in the steps in which logrotate does it: an empty copy, half of it, all of it, no original."""
+        plain = [path for path in self.rotated() if path.suffix[1:] not in PACK and path != self.handle_path]
+        if not plain:
+            return []
+        path = plain[which % len(plain)]
+        target = path.with_name(f"{path.name}.{how}")
+        data, stat = PACK[how](path.read_bytes()), path.stat()
+
+        def whole() -> None:
+            target.write_bytes(data)
+            os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+        return [target.touch, lambda: self.world.append(target, data[: len(data) // 2]), whole, path.unlink]
 
     def reuse_inode(self, donor: Log) -> None:
         """Rotated, and the new live file gets the inode of an old file of `donor` that is compressed and removed."""

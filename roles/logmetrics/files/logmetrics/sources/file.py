@@ -17,10 +17,13 @@ from zlib import crc32
 from .base import Budget, Report, Sink, Source
 from .rotated import (
     PACKED,
+    Moved,
     OutOfTime,
     Packed,
     Plain,
+    Truncated,
     Unfinished,
+    Unreadable,
     folders_beside,
     open_reader,
     rotated_name,
@@ -46,6 +49,8 @@ SETTLED = 600  # seconds without a change after which the last, unended line of 
 CLOCK_TICK = 0.02  # a file's mtime may lag behind the clock by this much
 DONE = -1  # in `scanned`: a compressed copy that was read to its end
 REMEMBERED = 86_400  # seconds for which a name that a glob does not find any more is remembered
+WRITING = 300  # seconds: a compressed copy whose last change is not longer ago may still be written
+LOOKS = 5  # at files that are being renamed
 MAX_OLD = 64  # rotated files that are looked at for one path
 
 
@@ -255,6 +260,9 @@ class _Follower:
         self.stopped = False  # by the budget or the sink: read nothing more in this run
         self.replaced = False  # a moment ago: the next run reads on
         self.unreadable = False
+        self._tail: bytes | None = None  # the last SIGNED bytes before the cursor, as they were read
+        # Where the last run could not look into a file that may be new: since when (ns) to look again.
+        self._since: int | None = place.pop("again", None)
 
     def run(self, fresh: bool) -> None:
         """Old files first, so that lines come in the order in which they were written."""
@@ -267,10 +275,11 @@ class _Follower:
             # The path was absent at the last look: files may have come and been rotated away since.
             if not fresh and self.place["looked"]:
                 self._between(self._looked_ns(), [])
-            if stat is not None:
-                self.live = self._adopt(stat)
+            self.live = self._named(stat)
         elif stat is None or not live.is_file(stat):
             self._rotated(live, stat)
+        if self._since is not None:
+            self._between(self._since, [])
         self._old_ones()
         if self.live is not None:
             self._live_one(self.live, stat)
@@ -320,31 +329,52 @@ class _Follower:
         try:
             reader = Plain(self.path)
         except FileNotFoundError:
-            return  # renamed a moment ago: the next run follows it
+            self._renamed(track)
+            return
         except OSError as error:
             self._unreadable(self.path, error)
             return
         try:
             if not track.is_file(reader.stat):
-                self.report.at_end = False
-                self.replaced = True
+                self._renamed(track)
                 return
+            # What is read below is of the file that begins so, or is not taken.
+            reader.look()
             if not track.holds(reader):
                 self._replaced_content(track)
                 self._old_ones()
                 self.live = track = self._adopt(reader.stat)
             elif not track.head_length and track.mtime:
                 # It was empty at the last look, so nothing tells whether it is the same file: others may have been
-                # live between.
+                # live between. What it holds now is in no copy that may have come since.
+                track.head_length, track.head = len(reader.first), crc32(reader.first) if reader.first else 0
                 self._between(min(track.mtime, self._looked_ns()), [track])
                 self._old_ones()
-            self._drain(track, reader, final=False)
+            if reader.first:  # an empty one may be another at the next look
+                self._drain(track, reader, final=False)
+        except Truncated:
+            if not track.offset:
+                track.head_length = track.head = 0  # as if it had not been opened
+            self._wait()
         except Unfinished as error:
             self.report.faults.append(str(error))
             self.report.at_end = False
             self.unreadable = True
         finally:
             reader.close()
+
+    def _wait(self) -> None:
+        """The live log was replaced a moment ago: the next run reads on."""
+        self.report.at_end = False
+        self.replaced = True
+
+    def _renamed(self, track: Track) -> None:
+        """The live log has another name by now."""
+        if not track.head_length and not track.offset:
+            # It was never read, so nothing tells it but its time.
+            self.live = None
+            self.place["again"] = min(track.mtime, self.place.get("again", track.mtime))
+        self._wait()
 
     def _replaced_content(self, track: Track) -> None:
         """The live file was truncated or its inode used again: read the rest of what it held from a copy."""
@@ -383,7 +413,16 @@ class _Follower:
         # Of an empty file there is no signature: what came between may be it.
         if moved is None and copy is None and (track.head_length or (track.size and not came)):
             self._lost(track, "is gone, and no copy of it is beside it")
-        self.live = self._adopt(stat) if stat is not None else None
+        self.live = self._named(stat)
+
+    def _named(self, stat: os.stat_result | None) -> Track | None:
+        """The file that had the live name when the run looked."""
+        if stat is None:
+            return None
+        if any(track.is_file(stat) for track in self.old):
+            self._wait()  # it was found under its new name since
+            return None
+        return self._adopt(stat)
 
     def _is_restored(self, track: Track) -> bool:
         """Whether the live name holds what was read under another inode or device; then it is read on from there.
@@ -409,8 +448,25 @@ class _Follower:
         return True
 
     def _between(self, since: int, not_these: list[Track]) -> int:
-        """Files that were live and rotated away between two runs: not known, written after `since` (ns). How many."""
+        """Files that were live and rotated away between two runs: not known, written after `since` (ns). How many.
+
+        Where one cannot be looked into just now, nothing more is read in this run, and the next looks again.
+        """
         found = 0
+        for _ in range(LOOKS):
+            more, unclear, moved = self._new_since(since, not_these)
+            found += more
+            if not moved:
+                break
+        if unclear or moved:
+            self.place["again"] = min(since, self.place.get("again", since))
+            self.stopped = True
+        return found
+
+    def _new_since(self, since: int, not_these: list[Track]) -> tuple[int, bool, bool]:
+        """(new files, whether one could not be looked into, whether one was renamed meanwhile)."""
+        found = 0
+        unclear = moved = False
         tracks = [*not_these, *self.old, *([self.live] if self.live else [])]
         for path, stat in siblings(self.path, self.olddirs):
             inode = stat.st_dev, stat.st_ino
@@ -418,21 +474,32 @@ class _Follower:
             if stat.st_mtime_ns < since or (other != self.path and _has_inode(other, inode)):
                 continue
             try:
-                reader = open_reader(path, self.budget)
-            except (OSError, Unfinished):
+                reader = open_reader(path, self.budget, stat)
+            except Moved:
+                moved = True
                 continue
+            except (OSError, Unreadable):
+                continue
+            track = Track(path, reader.stat)
             try:
-                if any(_same_log(track, reader, stat) for track in tracks):
+                if any(_same_log(one, reader, reader.stat) for one in tracks):
                     continue
+                # So that a copy of it which is there already, too, is known for one.
+                track.sign(reader)
             except Unfinished:
+                unclear = unclear or self._is_written(stat)
                 continue
             finally:
                 reader.close()
-            track = Track(path, stat)
-            self.known[stat.st_dev, stat.st_ino] = self.path
+            self.known[inode] = self.path
             self.old.append(track)
+            tracks.append(track)
             found += 1
-        return found
+        return found, unclear, moved
+
+    def _is_written(self, stat: os.stat_result) -> bool:
+        """Whether a compressed copy that cannot be read is likely to be readable soon."""
+        return self.clock() - stat.st_mtime < WRITING
 
     # Older files.
 
@@ -472,14 +539,21 @@ class _Follower:
         """Read on in an older file that is not compressed."""
         try:
             reader = Plain(track.path)
+        except FileNotFoundError:
+            self.stopped = True  # renamed or compressed a moment ago: the next run follows it
+            return track
         except OSError as error:
             self._unreadable(track.path, error)
             return track
         try:
-            if track.is_file(reader.stat):
+            if not track.is_file(reader.stat):
+                self.stopped = True  # as above
+            else:
                 if not track.head_length and self._copies_another(reader):
                     return None  # the inode of an empty file was used again
                 self._drain(track, reader, final=self._settled(reader.stat))
+        except Truncated:
+            self.stopped = True
         except Unfinished as error:
             self.report.faults.append(str(error))
             self.report.at_end = False
@@ -515,9 +589,12 @@ class _Follower:
         try:
             reader = Packed(track.path, self.budget)
         except (OSError, Unfinished):
+            self.stopped = True
             return track
         try:
-            if self._drain(track, reader, final=True):
+            if not track.is_file(reader.stat):
+                self.stopped = True  # renamed a moment ago: the next run follows it
+            elif self._drain(track, reader, final=True):
                 track.size, track.mtime, track.scanned = track.offset, reader.stat.st_mtime_ns, DONE
                 return track
         except OutOfTime as error:
@@ -532,7 +609,8 @@ class _Follower:
 
     def _finished(self, track: Track, stat: os.stat_result | None) -> Track | None:
         """A compressed copy that was read: known, lest it be taken for new, until the live file was written later."""
-        if self.live is not None and self.live.head_length and self.live.mtime > track.mtime:
+        looks_again = self._since is not None or "again" in self.place
+        if not looks_again and self.live is not None and self.live.head_length and self.live.mtime > track.mtime:
             return None
         if stat is None or not track.is_file(stat):
             moved = [path for path, other in siblings(self.path, self.olddirs) if track.is_file(other)]
@@ -543,20 +621,28 @@ class _Follower:
 
     def _find_inode(self, track: Track) -> str | None:
         """The new name of a renamed file, which still holds what was read; None where it is nowhere near."""
-        found = self._inode_among(track, siblings(self.path, self.olddirs))
-        for folder in folders_beside(self.path) if found is None else ():
-            found = self._inode_among(track, siblings(f"{folder}/{self._name}"))
-            if found is not None:
-                self._learn(folder)
-                break
-        return found
+        for _ in range(LOOKS):
+            try:
+                found = self._inode_among(track, siblings(self.path, self.olddirs))
+                for folder in folders_beside(self.path) if found is None else ():
+                    found = self._inode_among(track, siblings(f"{folder}/{self._name}"))
+                    if found is not None:
+                        self._learn(folder)
+                        break
+            except Moved:
+                continue
+            return found
+        return None
 
     def _inode_among(self, track: Track, files: list[tuple[str, os.stat_result]]) -> str | None:
+        """As _find_inode, among these. Raises Moved where they were renamed meanwhile."""
         for path, stat in files:
             if not track.is_file(stat) or path.endswith(PACKED) != track.path.endswith(PACKED):
                 continue
             try:
-                reader = open_reader(path, self.budget)
+                reader = open_reader(path, self.budget, stat)
+            except Moved:
+                raise
             except (OSError, Unfinished):
                 continue
             try:
@@ -589,6 +675,20 @@ class _Follower:
             return None  # it was empty, so nothing can be recognised: _between takes it as a new file
         if self.stopped:
             return self._put_off(track)
+        for _ in range(LOOKS):
+            try:
+                return self._copy_beside(track, besides)
+            except Moved:
+                continue
+            except Unfinished:
+                break
+        # It may be one that cannot be looked into just now: nothing later is read before it.
+        self.stopped = True
+        track.size = max(track.size, track.offset + 1)
+        return track
+
+    def _copy_beside(self, track: Track, besides: tuple[Track, ...]) -> Track | None:
+        """As _copy_of. Raises Moved, and Unfinished where a file that is still being written may be the copy."""
         # By inode: rotation may have given one's name to another since.
         taken = {(one.dev, one.ino) for one in self.old if one not in besides}
         copy = self._copy_among(track, siblings(self.path, self.olddirs), taken)
@@ -603,29 +703,37 @@ class _Follower:
     def _copy_among(
         self, track: Track, files: list[tuple[str, os.stat_result]], taken: set[tuple[int, int]]
     ) -> Track | None:
+        """As _copy_beside, among these."""
         # A copy was last written when its original was, or later; first bytes that are few fit others, too.
         later = [one for one in files if one[1].st_mtime_ns >= track.mtime]
         earlier = [one for one in reversed(files) if one not in later] if track.head_length == SIGNED else []
+        unclear: Unfinished | None = None
         for path, stat in later + earlier:
-            if (stat.st_dev, stat.st_ino) in taken or stat.st_size == 0:
+            if (stat.st_dev, stat.st_ino) in taken or (stat.st_size == 0 and not path.endswith(PACKED)):
                 continue
             try:
-                reader = open_reader(path, self.budget)
-            except (OSError, Unfinished):
+                reader = open_reader(path, self.budget, stat)
+            except Moved:
+                raise
+            except (OSError, Unreadable):
                 continue
             try:
-                copy = self._as_copy(track, reader, path, stat)
+                copy = self._as_copy(track, reader, path, reader.stat)
                 if copy is None:
                     continue
             except OutOfTime as error:
                 self._later(str(error))
                 return self._put_off(track)
-            except Unfinished:
+            except Unfinished as error:
+                if self._is_written(stat):
+                    unclear = error
                 continue
             finally:
                 reader.close()
             self.known[stat.st_dev, stat.st_ino] = self.path
             return copy
+        if unclear is not None:
+            raise unclear
         return None
 
     def _settled_then(self, track: Track) -> bool:
@@ -670,10 +778,21 @@ class _Follower:
 
     def _drain(self, track: Track, reader: Reader, final: bool) -> bool:
         """Hand on whole lines until the end; whether the end was reached. `final`: an unended last line counts too."""
+        length = min(SIGNED, track.offset)
+        self._tail = b""
+        if isinstance(reader, Plain):
+            self._tail = reader.pread(length, track.offset - length)
+            reader.check()
         try:
             done = self._whole_lines(track, reader, final)
         finally:
-            track.sign(reader)
+            if isinstance(reader, Packed) or self._tail is None:
+                track.sign(reader)
+            else:
+                # Not read again: it may be another's content by now.
+                track.tail = crc32(self._tail) if self._tail else 0
+                if track.head_length < SIGNED:
+                    track.head_length, track.head = len(reader.first), crc32(reader.first)
         if isinstance(reader, Plain):
             # What was appended while reading has another mtime, so that the next run looks again.
             track.size, track.mtime = max(reader.size, track.offset), reader.stat.st_mtime_ns
@@ -688,6 +807,7 @@ class _Follower:
                 break
             try:
                 chunk = reader.pread(CHUNK, track.offset)
+                reader.check()
                 chunks += 1
                 if chunks == 2:
                     _keep_memory()
@@ -710,6 +830,8 @@ class _Follower:
     def _give(self, track: Track, data: bytes) -> None:
         taken = self.sink.lines(self.path, data, track.offset)
         track.offset += taken
+        if self._tail is not None:
+            self._tail = (self._tail[-SIGNED:] + data[max(0, taken - SIGNED) : taken])[-SIGNED:]
         track.scanned = 0
         self.report.bytes += taken
         if taken < len(data):
@@ -718,6 +840,7 @@ class _Follower:
     def _give_last(self, track: Track, rest: bytes) -> None:
         if self.sink.lines(self.path, rest[: self.line_max] + b"\n", track.offset):
             track.offset += len(rest)
+            self._tail = None
             track.scanned = 0
             self.report.bytes += len(rest)
         else:
@@ -725,6 +848,7 @@ class _Follower:
 
     def _long_line(self, track: Track, reader: Reader, final: bool) -> bool:
         """A line longer than a chunk: its first bytes count as the line; False where its end is not written yet."""
+        self._tail = None
         at = max(track.scanned, track.offset)
         kept = b""
         while True:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PACKED = (".gz", ".xz", ".zst", ".bz2")
 _STEP = 1 << 18
+_FIRST = 256  # bytes that tell one content from another
+_LISTINGS = 5  # of a folder whose files are being renamed; where numbers of inodes never fit (overlays), in vain
 _BEHIND = 256  # bytes before the wanted range that stay: to go back would be to unpack it all again
 _FREE = 1 << 20  # bytes that may be unpacked whatever the time: enough for what the signatures of most logs need
 
@@ -34,6 +36,18 @@ class OutOfTime(Unfinished):
     """A compressed copy is larger than what can be unpacked in the rest of the run's time."""
 
 
+class Unreadable(Unfinished):
+    """A form that this Python cannot read, at the next run neither."""
+
+
+class Truncated(Unfinished):
+    """The file's first bytes are others than a moment ago: what is read now may be of another content."""
+
+
+class Moved(Unfinished):
+    """The name that was listed is another file's now, or nobody's: files were renamed meanwhile. List them again."""
+
+
 class Plain:
     """Random access to a regular file as it is. Raises OSError, EINVAL for what is no regular file."""
 
@@ -45,6 +59,20 @@ class Plain:
         if not S_ISREG(self.stat.st_mode):
             os.close(self.fd)
             raise OSError(errno.EINVAL, "it is no regular file", path)
+        self.first = b""
+        self._looked = False
+
+    def look(self) -> None:
+        """Note the first bytes, for `check`. Raises Unfinished."""
+        self.first = self.pread(_FIRST, 0)
+        self._looked = True
+
+    def check(self) -> None:
+        """Raises Truncated where the content was replaced since `look`: what was read since may be of the new one."""
+        if not self._looked:
+            self.look()
+        elif self.pread(len(self.first), 0) != self.first:
+            raise Truncated(f"{self.path}: was truncated or written anew while it was read")
 
     def pread(self, length: int, offset: int) -> bytes:
         """Up to `length` bytes at `offset`; fewer only at the end. Raises Unfinished."""
@@ -70,17 +98,29 @@ class Packed:
     def __init__(self, path: str, budget: Budget | None = None) -> None:
         self.path = path
         self.budget = budget
-        self.stat = os.stat(path)
+        # By its handle alone: rotation may give the name to another file at any moment.
+        self._raw = open(path, "rb")  # noqa: SIM115 - `close` closes it
+        self.stat = os.fstat(self._raw.fileno())
         self.size = -1  # unknown before the end was seen
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self._raw.close()
+            raise
+
+    def check(self) -> None:
+        """As Plain.check; a compressed copy is not written anew."""
 
     def _open(self) -> None:
-        self._file = _unpack(self.path)
+        self._raw.seek(0)
+        self._file = _unpack(self.path, self._raw)
         self._at = 0  # offset of _buffer
         self._buffer = b""
 
     def pread(self, length: int, offset: int) -> bytes:
         """As Plain.pread; going back starts the decompression anew. Raises Unfinished."""
+        if not self.stat.st_size:
+            raise Unfinished(f"{self.path}: is empty, as one that is about to be written")
         if offset < self._at:
             self._file.close()
             self._open()
@@ -116,37 +156,50 @@ class Packed:
     def close(self) -> None:
         """Give the handle back."""
         self._file.close()
+        self._raw.close()
 
 
 if TYPE_CHECKING:
     Reader = Union[Plain, Packed]
 
 
-def open_reader(path: str, budget: Budget | None = None) -> Reader:
-    """A reader for a file by its name; `budget` (if any) bounds its unpacking. Raises OSError, Unfinished."""
-    return Packed(path, budget) if path.endswith(PACKED) else Plain(path)
+def open_reader(path: str, budget: Budget | None = None, listed: os.stat_result | None = None) -> Reader:
+    """A reader for a file by its name; `budget` (if any) bounds its unpacking. Raises OSError, Unfinished.
+
+    With `listed`, what `siblings` said of it, Moved where the name is another file's by now.
+    """
+    try:
+        reader: Reader = Packed(path, budget) if path.endswith(PACKED) else Plain(path)
+    except FileNotFoundError:
+        if listed is None:
+            raise
+        raise Moved(f"{path}: is renamed or removed just now") from None
+    if listed is not None and (reader.stat.st_ino, reader.stat.st_dev) != (listed.st_ino, listed.st_dev):
+        reader.close()
+        raise Moved(f"{path}: is renamed just now")
+    return reader
 
 
-def _unpack(path: str) -> IO[bytes]:
+def _unpack(path: str, raw: IO[bytes]) -> IO[bytes]:
     # Imported here: a run without a rotation needs none of them.
     if path.endswith(".gz"):
         import gzip  # noqa: PLC0415
 
-        return gzip.open(path, "rb")  # type: ignore[return-value]  # GzipFile reads bytes as IO[bytes] does
+        return gzip.open(raw, "rb")  # type: ignore[return-value]  # GzipFile reads bytes as IO[bytes] does
     if path.endswith(".bz2"):
         import bz2  # noqa: PLC0415
 
-        return bz2.open(path, "rb")
+        return bz2.open(raw, "rb")
     if path.endswith(".xz"):
         import lzma  # noqa: PLC0415
 
-        return lzma.open(path, "rb")
+        return lzma.open(raw, "rb")
     try:
         from importlib import import_module  # noqa: PLC0415
 
-        return import_module("compression.zstd").open(path, "rb")  # type: ignore[no-any-return]  # Python 3.14
+        return import_module("compression.zstd").open(raw, "rb")  # type: ignore[no-any-return]  # Python 3.14
     except ImportError:
-        raise Unfinished(f"{path}: this Python cannot read zstd; 3.14 and later can") from None
+        raise Unreadable(f"{path}: this Python cannot read zstd; 3.14 and later can") from None
 
 
 def signature(reader: Reader, length: int, offset: int) -> int | None:
@@ -160,23 +213,37 @@ def siblings(base: str, others: Iterable[str] = ()) -> list[tuple[str, os.stat_r
 
     logrotate's names: base.1, base-20261122, base.1.gz, and with `extension .log` stem-20261122.log.
     """
-    folder, _, name = base.rpartition("/")
-    stem, dot, ending = name.rpartition(".")
-    found = []
-    for place in (folder or "/", *others):
-        for entry in _entries(place):
-            if entry.name == name:
-                continue
-            if not (_is_rotated(entry.name, name) or (dot and stem and _is_rotated_inside(entry.name, stem, ending))):
-                continue
-            try:
-                stat = entry.stat()
-            except OSError:
-                continue
-            if entry.is_file():
-                found.append((entry.path, stat))
+    found: list[tuple[str, os.stat_result]] = []
+    for place in ((base.rpartition("/")[0] or "/"), *others):
+        for _ in range(_LISTINGS):
+            listed, moved = _siblings_in(place, base.rpartition("/")[2])
+            if not moved:
+                break
+        found += listed
     found.sort(key=lambda one: (one[1].st_mtime_ns, one[0]))
     return found
+
+
+def _siblings_in(place: str, name: str) -> tuple[list[tuple[str, os.stat_result]], bool]:
+    """(files, whether any was renamed between the listing, which is of one moment, and the look at it)."""
+    stem, dot, ending = name.rpartition(".")
+    found = []
+    moved = False
+    for entry in _entries(place):
+        if entry.name == name:
+            continue
+        if not (_is_rotated(entry.name, name) or (dot and stem and _is_rotated_inside(entry.name, stem, ending))):
+            continue
+        try:
+            stat = entry.stat()
+            if not entry.is_symlink() and entry.inode() != stat.st_ino:
+                moved = True
+        except OSError:
+            moved = True
+            continue
+        if S_ISREG(stat.st_mode):
+            found.append((entry.path, stat))
+    return found, moved
 
 
 def folders_beside(base: str) -> list[str]:

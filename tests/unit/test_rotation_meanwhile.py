@@ -1,0 +1,86 @@
+"""Logs that are rotated and compressed while a run reads: at each of its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_sources_hard import counting
+from world import World
+
+Stages = list[Callable[[], None]]
+
+
+def rotated(world: World, kind: str) -> None:
+    """Something is written and rotated."""
+    world.write(6)
+    world.advance(0.05)
+    if kind == "copied":
+        world.copytruncate()
+    else:
+        world.rotate("number" if kind == "number" else "date")
+    world.advance(0.05)
+
+
+def stages(world: World, kind: str, pack: bool) -> Stages:
+    """A rotation, and then the compression of what it made, as logrotate does it; the writer goes on."""
+
+    def rotate() -> None:
+        rotated(world, kind)
+        if pack:
+            world.now += 0.01
+            rest.extend(world.log.compress_slowly(0, "gz"))
+
+    rest: Stages = []
+
+    def step() -> None:
+        if rest:
+            rest.pop(0)()
+        else:
+            world.write(3)
+
+    return [rotate, *[step] * 6]
+
+
+def calls_of_a_run(world: World) -> int:
+    world.run()
+    return world.disk.calls
+
+
+@pytest.mark.parametrize("unseen", [0, 1, 3])
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("kind", ["number", "date", "copied"])
+def test_a_rotation_at_each_call_of_a_run(tmp_path: Path, kind: str, pack: bool, unseen: int) -> None:
+    """`unseen` files were live and rotated between the run before and this one; all lines count once."""
+    wrong = []
+    at = gap = 1
+    while True:
+        world = counting(World(tmp_path / f"{at}"), 1)
+        for number in range(3):
+            rotated(world, kind)
+            if number < 2:
+                world.compress(0, "gz")
+            world.advance(60)
+            world.run()
+        for number in range(unseen):
+            rotated(world, kind)
+            if number != 1 and pack:
+                world.compress(0, "gz")
+        world.write(4)
+        world.advance(20)
+        world.run_while(at, gap, stages(world, kind, pack))
+        ended = world.disk.calls < at
+        for _ in range(3):
+            world.write(2)
+            world.advance(30)
+            world.run()
+        world.settle()
+        if world.stored() != world.expected() or world.lost:
+            more = sum(world.stored().values()) - sum(world.expected().values())
+            wrong.append((at, more, world.lost))
+        if ended:
+            break
+        at, gap = at + 1, gap % 5 + 1
+    assert at > 20
+    assert not wrong, str(wrong)

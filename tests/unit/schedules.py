@@ -262,11 +262,22 @@ class Host(World):
 
     # Judgement.
 
+    @property
+    def inexact(self) -> bool:
+        """Whether a minute may lack what was written in it: destroyed, or counted in another."""
+        return self.may_miss or self.set_back or self.settings.late == "next"
+
     def judge(self) -> None:
         """Raises AssertionError where the store holds anything else than it must."""
         found = self._found()
         wanted = self._wanted()
         metrics = sorted(set(found) | set(wanted))
+        if self.repeated:
+            # What was printed and not saved is counted again, and then others may be the first names of a full family.
+            extra = found.pop("logs.test.by", {})
+            assert all(extra.get(at, 0) >= n for at, n in wanted["logs.test.by"].items()) or self.inexact, "by"
+            del wanted["logs.test.by"]
+            metrics = sorted(set(found) | set(wanted))
         lost = self._state().get("lost", 0)
         if self.set_back and not self.may_miss:
             # A small log that is rotated and compressed at once, its time then before that of the last look, is

@@ -360,3 +360,25 @@ def test_a_forgotten_rule_set_is_kept_for_the_generation_before(tmp_path: Path) 
 def test_a_word_for_the_operator_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     diag.stderr(["a\nb\x1b[2J\u2028: gone", "plain é"])
     assert capfd.readouterr().err == "logmetrics: a\\nb\\x1b[2J\\u2028: gone\nlogmetrics: plain é\n"
+
+
+def test_an_hour_that_a_clock_leapt_over_is_no_part_of_the_last_hour(tmp_path: Path) -> None:
+    """What was finished before the leap is sent again after Telegraf died with it."""
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.write(5)
+    for _ in range(2):
+        world.advance(60)
+        world.run()
+    uptime = world.uptime
+    world.now += 4000
+    world.run()
+    for _ in range(2):
+        world.advance(60)
+        world.run()
+    world.telegraf_dies(uptime)
+    assert not world.stored()
+    world.settle()
+    assert world.stored() == world.expected()

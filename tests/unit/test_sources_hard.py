@@ -725,3 +725,22 @@ def test_a_rotation_in_the_middle_of_a_run_makes_nothing_old_new(
     world.settle()
     assert world.stored() == world.expected()
     assert world.lost == 0
+
+
+def test_a_short_log_that_is_truncated_after_the_clock_was_set_back_counts_once(tmp_path: Path) -> None:
+    """The copy is older than what was read of it last, by its time."""
+    world = counting(World(tmp_path / "w"))
+    world.copytruncate()
+    world.advance(60)
+    world.run()
+    world.advance(60)
+    world.write(1)
+    world.run()
+    world.now -= 30
+    world.copytruncate()
+    world.advance(0.05)
+    world.run()
+    world.write(1)
+    world.settle()
+    assert world.lost == 0
+    assert sum(world.stored().values()) == sum(world.expected().values())

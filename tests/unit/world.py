@@ -152,6 +152,7 @@ class World:
         self.faults: list[str] = []
         self.telegraf = 1
         self.losses = 0
+        self.repeated = False  # a run printed whose state was not saved
         self.deliveries: list[tuple[float, str]] = []
 
     # The writer.
@@ -257,6 +258,7 @@ class World:
         else:
             self._wait_for_lock()
         self.faults += run.faults
+        self.repeated = self.repeated or bool(out) and (not done or self.disk.full or self.disk.readonly)
         # What a killed run printed may or may not have reached Telegraf: here it has.
         if not lose_output:
             self.deliveries.append((self.uptime, b"".join(out).decode()))

@@ -31,6 +31,8 @@ VERB = "count"
 PROBE_FILE = "probe"  # in the state directory: numbers of the probe lines that the role waits for
 SECOND_TIME = 600  # seconds after which a finished interval is sent for the last time
 LAST_HOUR = 3600
+PAUSE = 600  # seconds between two runs that are no part of an hour of running
+MOST_PAUSES = 10  # that can be in an hour of running, each followed by a run or more
 MAX_POINTS = 4000  # a run finishes no more points than this, for Telegraf's buffers
 ACCOUNTS_PART = 5  # part of the run's budget that user databases may take to answer
 LEAST = 3  # intervals that a run may finish whatever they hold, so that a backlog shrinks
@@ -389,11 +391,10 @@ class Run:
         if not self.settings.resend:
             state["recent"] = []
             return due
+        self._note_pause()
         me = runtime.identity()
         if me != state["identity"]:
-            # The clock of the last run, where that of a host that has just started is behind it.
-            last_run = max(int(self.now), state.get("ran", 0))
-            state["again"] = sorted(self.history.finished(last_run - LAST_HOUR).union(state.get("again", ())))
+            state["again"] = sorted(self.history.finished(self._hour_ago()).union(state.get("again", ())))
             state["identity"] = me
         waiting: list[int] = state.get("again", [])
         points = number = 0
@@ -414,6 +415,20 @@ class Run:
                 kept.append([at, finished, catalog, bucket, 1])
         state["recent"] = kept
         return due
+
+    def _hour_ago(self) -> int:
+        """Where the last hour of running begins: pauses between runs, and leaps of the clock, are no part of it."""
+        # The clock of the last run, where that of a host that has just started is behind it.
+        since = max(int(self.now), self.state.get("ran", 0)) - LAST_HOUR
+        for at, seconds in reversed(self.state.get("pauses", ())):
+            if at >= since:
+                since -= seconds
+        return since
+
+    def _note_pause(self) -> None:
+        pause = int(self.now) - self.state.get("ran", int(self.now))
+        if pause > PAUSE:
+            self.state["pauses"] = [*self.state.get("pauses", ())[-MOST_PAUSES:], [int(self.now), pause]]
 
     # The end of a run.
 

@@ -141,6 +141,7 @@ COUNT = {
     "aside?": {_any: ["is", _second, str]},
     "accounts?": {_any: _second},
     "intervals?": ["of", ["is", _second, _interval]],
+    "pauses?": ["of", ["is", _second, _second]],
     "late_lines?": _whole,
     "rules_file?": ["of", int],
     "self?": _lines,

@@ -260,6 +260,7 @@ class _Follower:
         self.stopped = False  # by the budget or the sink: read nothing more in this run
         self.replaced = False  # a moment ago: the next run reads on
         self.unreadable = False
+        self._set_back = False  # the log was written last before it was written before: so the clock was set back
         self._tail: bytes | None = None  # the last SIGNED bytes before the cursor, as they were read
         # Where the last run could not look into a file that may be new: since when (ns) to look again.
         self._since: int | None = place.pop("again", None)
@@ -341,6 +342,7 @@ class _Follower:
             # What is read below is of the file that begins so, or is not taken.
             reader.look()
             if not track.holds(reader):
+                self._set_back = reader.stat.st_mtime_ns < track.mtime
                 self._replaced_content(track)
                 self._old_ones()
                 self.live = track = self._adopt(reader.stat)
@@ -390,6 +392,7 @@ class _Follower:
 
     def _rotated(self, track: Track, stat: os.stat_result | None) -> None:
         self.live = copy = None
+        self._set_back = stat is not None and stat.st_mtime_ns < track.mtime
         # Of a file that was empty the inode alone tells, and that may have been used again.
         was_empty = not track.head_length
         moved = self._find_inode(track)
@@ -706,7 +709,7 @@ class _Follower:
         """As _copy_beside, among these."""
         # A copy was last written when its original was, or later; first bytes that are few fit others, too.
         later = [one for one in files if one[1].st_mtime_ns >= track.mtime]
-        earlier = [one for one in reversed(files) if one not in later] if track.head_length == SIGNED else []
+        earlier = [one for one in reversed(files) if one not in later] if track.head_length == SIGNED or self._set_back else []
         unclear: Unfinished | None = None
         for path, stat in later + earlier:
             if (stat.st_dev, stat.st_ino) in taken or (stat.st_size == 0 and not path.endswith(PACKED)):

@@ -258,7 +258,7 @@ class World:
         else:
             self._wait_for_lock()
         self.faults += run.faults
-        self.repeated = self.repeated or bool(out) and (not done or self.disk.full or self.disk.readonly)
+        self.repeated = self.repeated or (bool(out) and (not done or self.disk.full or self.disk.readonly))
         # What a killed run printed may or may not have reached Telegraf: here it has.
         if not lose_output:
             self.deliveries.append((self.uptime, b"".join(out).decode()))

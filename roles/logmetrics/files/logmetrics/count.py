@@ -419,7 +419,7 @@ class Run:
     def _hour_ago(self) -> int:
         """Where the last hour of running begins: pauses between runs, and leaps of the clock, are no part of it."""
         # The clock of the last run, where that of a host that has just started is behind it.
-        since = max(int(self.now), self.state.get("ran", 0)) - LAST_HOUR
+        since: int = max(int(self.now), self.state.get("ran", 0)) - LAST_HOUR
         for at, seconds in reversed(self.state.get("pauses", ())):
             if at >= since:
                 since -= seconds

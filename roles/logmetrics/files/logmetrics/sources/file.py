@@ -709,7 +709,11 @@ class _Follower:
         """As _copy_beside, among these."""
         # A copy was last written when its original was, or later; first bytes that are few fit others, too.
         later = [one for one in files if one[1].st_mtime_ns >= track.mtime]
-        earlier = [one for one in reversed(files) if one not in later] if track.head_length == SIGNED or self._set_back else []
+        earlier = (
+            [one for one in reversed(files) if one not in later]
+            if track.head_length == SIGNED or self._set_back
+            else []
+        )
         unclear: Unfinished | None = None
         for path, stat in later + earlier:
             if (stat.st_dev, stat.st_ino) in taken or (stat.st_size == 0 and not path.endswith(PACKED)):

@@ -554,9 +554,10 @@ send(last)  # the first line after the limit's interval brings the word of those
 JOURNALD_LIMIT = (
     'systemd-run --quiet --wait --pipe -p LogRateLimitIntervalSec=3s -p LogRateLimitBurst=100 python3 -c "$@"'
 )
-RSYSLOG_LIMIT = """
+RSYSLOG_LIMIT = r"""
 limit='SysSock.RateLimit.Interval="3" SysSock.RateLimit.Burst="100"'
 sed -i "s/^module(load=\"imuxsock\".*/module(load=\"imuxsock\" $limit)/" /etc/rsyslog.conf
+grep -q RateLimit.Burst /etc/rsyslog.conf
 systemctl restart rsyslog
 python3 -c "$@"
 """

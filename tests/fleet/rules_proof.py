@@ -350,7 +350,7 @@ class Proof:
             ("nothing to do", self.nothing_to_do),
             ("preview", self.preview_and_change),
             ("killed in the middle", lambda: self.killed("setc", wait=False)),
-            *((name, lambda name=name: self.bad_set(name)) for name in BAD),  # type: ignore[misc]
+            *((name, lambda name=name: self.bad_set(name)) for name in BAD),
             ("killed in the middle, nobody comes back", lambda: self.killed("setd", wait=True)),
         ]
         while parts and time.monotonic() - began < minutes * 60:

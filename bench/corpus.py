@@ -45,12 +45,12 @@ class Style:
         return HEADERS[self.form]
 
     def start_for(self, size: int) -> int:
-        """The minute (Unix time) at which a file of this size must begin in order to end an hour or two ago.
+        """The minute (Unix time) at which a file of this size must begin in order to end some minutes ago.
 
         A backlog ends in the recent past; and a stamp without a year is read as of the year nearest to now.
         """
         minutes = size // self.pace
-        return (int(time.time()) // 3600 - 1) * 3600 - 60 * (minutes + minutes // 50 + 2)
+        return (int(time.time()) // 60 - 5) * 60 - 60 * (minutes + minutes // 50 + 2)
 
 
 @dataclass

@@ -227,6 +227,16 @@ def _text(node: Node) -> bytes:
 
 
 def _class(mask: int) -> bytes:
+    found = _CLASSES.get(mask)
+    if found is None:
+        found = _CLASSES[mask] = _made_class(mask)
+    return found
+
+
+_CLASSES: dict[int, bytes] = {}
+
+
+def _made_class(mask: int) -> bytes:
     """A set: the engine tests one of three or more ranges by a table, in one step; others take several."""
     if mask & (mask - 1) == 0:
         return _byte(mask.bit_length() - 1)

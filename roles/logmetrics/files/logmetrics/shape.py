@@ -10,7 +10,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Collection
 
 _LATEST = 1 << 36  # Unix seconds, some thousand years from now: what comes after has no calendar
 _LARGEST = 1 << 64
@@ -190,15 +190,29 @@ def fits(value: Any, shape: Any) -> bool:
         if not isinstance(value, list):
             return False
         if shape[0] == "of":
-            return all(fits(one, shape[1]) for one in value)
+            return _all_fit(value, shape[1])
         return len(value) == len(shape) - 1 and all(map(fits, value, shape[1:]))
     return isinstance(value, dict) and _table_fits(value, shape)
+
+
+def _all_fit(some: Collection[Any], shape: Any) -> bool:
+    """Whether each has the shape. Most of a state are names and plain counts: those are looked at together."""
+    if shape is _value and set(map(type, some)) <= {int}:
+        return True
+    if shape is _name and set(map(type, some)) <= {str}:
+        together = " ".join(some)
+        return "" not in some and together.isprintable() and together.count(" ") == max(0, len(some) - 1)
+    return (
+        all(map(shape, some))
+        if callable(shape) and not isinstance(shape, type)
+        else all(fits(one, shape) for one in some)
+    )
 
 
 def _table_fits(value: dict[str, Any], shape: dict[Any, Any]) -> bool:
     for key, inner in shape.items():
         if callable(key):
-            return all(key(name) and fits(one, inner) for name, one in value.items())
+            return _all_fit(value, key) and _all_fit(value.values(), inner)
         name = key.rstrip("?")
         if name in value:
             if not fits(value[name], inner):

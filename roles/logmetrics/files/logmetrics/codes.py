@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import re
     from typing import Any
 
-MADE = 1  # counts up with each change of what is made of the same rules
+MADE = 2  # counts up with each change of what is made of the same rules
 NAME = "regexes.cache"
 _MAGIC = b"logmetrics-regexes"
 _MOST = 24  # large regexes that are kept; those not used by the last run go first
@@ -196,5 +196,8 @@ def _renumber(tree: Any, numbers: tuple[int, ...]) -> None:
                 _renumber(one, numbers)
         elif name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
             _renumber(argument[2], numbers)
+        elif name == "GROUPREF_EXISTS":
+            for one in filter(None, argument[1:]):
+                _renumber(one, numbers)
         elif name in ("ASSERT", "ASSERT_NOT"):
             _renumber(argument[1], numbers)

@@ -33,9 +33,8 @@ _IGNORECASE, _OTHERWISE = int(re.IGNORECASE), int(re.LOCALE | re.VERBOSE)
 _MOST_PAIRS = 20_000
 _MOST_STATES = 2_000
 _MOST_COPIES = 4
-# What was matched is not tried in other ways: it saves the engine its book-keeping. Those before 3.11.5 err at it
-# (https://github.com/python/cpython/issues/106052).
-POSSESSIVE = sys.version_info >= (3, 11, 5)
+# What was matched is not tried in other ways: it saves the engine its book-keeping.
+POSSESSIVE = sys.version_info >= (3, 11)
 
 
 class Unfit(Exception):  # noqa: N818 - what the regex is

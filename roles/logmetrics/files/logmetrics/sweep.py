@@ -103,15 +103,14 @@ class Sweep:
         if kept is not None:
             pattern, pieces = kept
         else:
-            from .sweepregex import Script  # noqa: PLC0415 - once for a rule set
+            from .sweepregex import LOOP_GROUPS, Script  # noqa: PLC0415 - once for a rule set
 
             if self._script is None:
                 self._script = Script({name: view.named(name) for name in view.programs()})
             script = self._script
             pieces = {piece.decode("latin-1"): sorted(numbers) for piece, numbers in script.outcomes.items()}
-            made = self._codes.numbered(
-                key, (script.loop if minutes else script.text)(*self.form.header()), (1, 2) if minutes else (1,), pieces
-            )
+            text = (script.loop if minutes else script.text)(*self.form.header())
+            made = self._codes.numbered(key, text, LOOP_GROUPS if minutes else (1,), pieces)
             if made is None:
                 return None
             pattern = made

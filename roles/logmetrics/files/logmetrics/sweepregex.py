@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Outcome = FrozenSet[int]  # numbers of the rules that count a line
     Choice = Tuple[Sequence, Outcome]
 
+LOOP_GROUPS = (1, 1, 2)  # the first is there for those that refer to it
 _REPEATED = b"message repeated "
 _MOST_OUTCOMES = 24  # of rules that may share a line, before they take the exact way
 _MOST_OTHERS = 4  # rules after one that may share a line with it
@@ -63,11 +64,14 @@ class Script:
     def loop(self, minute: bytes, rest: bytes) -> bytes:
         """The same, but one match goes over lines that count for nothing up to one that counts for something.
 
-        All are of one minute, and its bytes are the first group. Where lines that count are few, it is quicker.
+        All are of one minute, and its bytes are the first group; LOOP_GROUPS numbers the groups. Where lines that count
+        are few, it is quicker.
         """
-        some, more = (b"++", b"+") if POSSESSIVE else (b"{1,100}", b"")
-        line = b"(?(2)(?!)|)\\n\\1" + rest + self._tags + b".*" + more
-        return b"(?:(?=\\n(" + minute + b"))(?:" + line + b")" + some + b"|\\n(?=(.*\\n)).*)"
+        line = b"(?(2)(?!)|)\\n(?(1)\\1|(" + minute + b"))" + rest + self._tags + b".*"
+        # Possessive, and a way that always matches: before 3.11.5 the engine goes on from where the last, failed try
+        # ended (https://github.com/python/cpython/issues/106052).
+        lines = b"(?:" + line + b"+|)++(?(1)|(?!))" if POSSESSIVE else b"(?:" + line + b"){1,100}"
+        return b"(?:(?!)()|" + lines + b"|\\n(?=(.*\\n)).*)"
 
     def _program(self, rules: list[Rule]) -> bytes:
         """What stands behind the tag of a program with these rules; _EXACT where all its lines take the exact way."""

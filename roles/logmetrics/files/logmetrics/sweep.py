@@ -161,7 +161,7 @@ class Sweep:
         others = sum(number for (minute, line), number in counts.items() if not minute and not line.startswith(one))
         return counts, text.count(b"\n" + one, start, end) + others
 
-    def rules(self, piece: bytes) -> list[Rule] | None:
-        """The rules that count a line with this piece; None for a line that needs the exact way."""
+    def pieces(self) -> dict[bytes, list[Rule]]:
+        """{piece: the rules that count a line with it}; a line that needs the exact way is none of them."""
         made = self._made.get(False) or self._made.get(True)
-        return made[1].get(piece) if made else None
+        return made[1] if made else {}

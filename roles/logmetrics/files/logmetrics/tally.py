@@ -284,13 +284,15 @@ class Tally:
             return None
         counts, lines = counted
         by_slot: dict[int, dict[bytes, int]] = {}
+        by_minute: dict[bytes, dict[bytes, int]] = {}
         apart = set()  # minutes that are none, lie ahead of the clock, or have other rules
-        for (minute, piece), number in counts.items():
+        for minute in {minute for minute, _ in counts}:
             slot = slot_of(minute) if minute else NO_SLOT
             if minute and (slot < 0 or self.timeline.at(slot) is not rules):
                 apart.add(minute)
-                continue
-            own = by_slot.setdefault(slot, {})
+            by_minute[minute] = {} if minute in apart else by_slot.setdefault(slot, {})
+        for (minute, piece), number in counts.items():
+            own = by_minute[minute]
             own[piece] = own.get(piece, 0) + number
         if apart:
             one_by_one: dict[bytes, int] = {}
@@ -314,13 +316,14 @@ class Tally:
     def _add_stretch(self, stretch: Stretch, odd: list[bytes]) -> int:
         """Count what a stretch's lines came to; those for the exact way go to `odd`. The number of lines for rules."""
         slot, counts, _, sweep = stretch
+        pieces = sweep.pieces()
         matched = 0
         late = slot < self.closed
         for piece, number in counts.items():
             if not piece:
                 continue
             matched += number
-            rules = sweep.rules(piece)
+            rules = pieces.get(piece)
             if rules is None:
                 odd += [piece[:-1]] * number
                 continue

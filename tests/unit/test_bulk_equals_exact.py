@@ -199,6 +199,77 @@ def test_regexes_that_may_share_a_line(one: str, two: str, shared: bool) -> None
     assert regextree.may_share_a_line(second, first) is shared
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "follows"),
+    [
+        ("^Accepted password for .+ port", r"^Accepted \S+ for ", True),
+        (r"^Accepted \S+ for ", "^Accepted password for .+ port", False),
+        ("^ab", "^a", True),
+        ("^a", "^ab", False),
+        ("^a$", "^a", True),
+        ("^a", "^a$", False),
+        ("^a$", "^a(?:$|: )", True),
+        ("^xx*b", "^x+b", True),
+        (r"^\d{6}b", r"^\d+b", True),
+        (r"^\d+b", r"^\d{6}b", False),
+        ("^aaaaaaa", "^a{7}", False),  # true, but the second is not kept exactly
+        ("^foo bar", r"^foo\b", False),  # as here
+        ("^[ab]c", "^(?:ac|bc+)", False),  # no single branch has all of the set
+        ("^a.*b", "^a", True),
+        ("^a.*b", ".*b", True),
+    ],
+)
+def test_rules_that_follow_from_others(one: str, two: str, follows: bool) -> None:
+    first, second = (regextree.Positions(regextree.parse(regex.encode())) for regex in (one, two))
+    assert regextree.implies(first, second) is follows
+
+
+FRAGMENTS = [
+    "a",
+    "b",
+    " ",
+    ": ",
+    "m",
+    "1",
+    r"\d+",
+    r"\S+",
+    ".*",
+    ".+",
+    "[ab]+",
+    "[^a]*",
+    "(?:a|b )?",
+    "(?:ab|a)",
+    "a{2,3}",
+]
+REGEXES = st.builds(
+    lambda start, parts, end: start + "".join(parts) + end,
+    st.sampled_from(["^", "^", "^", ""]),
+    st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=6),
+    st.sampled_from(["", "", "$", r"\b"]),
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    regexes=st.lists(REGEXES, min_size=1, max_size=6),
+    messages=st.lists(st.text("ab1m :", max_size=8), min_size=1, max_size=60),
+    dense=st.booleans(),
+)
+def test_regexes_of_any_kind_count_the_same_by_both_ways(regexes: list[str], messages: list[str], dense: bool) -> None:
+    """Rules of one program that begin alike, follow from one another, and share lines in any way."""
+    rules = [
+        {"metric": f"m{number}", "type": "counter", "program": ["app"], "match": regex}
+        for number, regex in enumerate(regexes)
+    ]
+    loaded = RuleSet.from_document({"format": 1, "hash": "x", "rules": rules}, "test")
+    data = text_of("3339", [(None, -70, "web1", "app[7]: ", message) for message in messages])
+    fast, exact = (tally(loaded, 60, 65536) for _ in range(2))
+    fast._dense["/var/log/x"] = dense
+    assert fast._add_bulk("/var/log/x", data)
+    exact.add_exactly("/var/log/x", data)
+    assert (fast.open, fast.late, fast.lines, fast.newest) == (exact.open, exact.late, exact.lines, exact.newest)
+
+
 def test_the_pieces_of_a_family() -> None:
     rule = Rule({"metric": "a.{x}.b.{y}", "match": "(?P<x>.)(?P<y>.)"}, 0)
     assert rule.pieces == ("a.", ".b.", "")

@@ -268,9 +268,9 @@ def by_php(ledger: Ledger) -> None:
         phpfpm__slow=1,
         phpfpm__terminated=1,
     )
-    for script in [run_script("busy") for _ in range(3)]:
+    for script in [run_script("busy") for _ in range(6)]:  # at once, of which three overlap for sure; it is told once
         script.wait(60)
-    ledger.add(php(), "three requests for two workers", 1, phpfpm__max_children=1)
+    ledger.add(php(), "six requests for two workers", 1, phpfpm__max_children=1)
     time.sleep(1)
     sh("systemctl", "restart", php())
     ledger.add(php(), "FPM restarted", 1, phpfpm__started=1)

@@ -48,7 +48,7 @@ class Counter(Sink):
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
 
-    def lines(self, source: str, data: bytes, offset: int) -> int:
+    def lines(self, source: str, data: bytes | memoryview, offset: int) -> int:
         """See Sink."""
         self.tally.add_lines(source, data)
         return len(data)

@@ -70,8 +70,9 @@ class Shipper(Sink):
             self._client = Client(self.settings.loki)
         return self._client
 
-    def lines(self, source: str, data: bytes, offset: int) -> int:
+    def lines(self, source: str, data: bytes | memoryview, offset: int) -> int:
         """See Sink."""
+        data = bytes(data)
         assert self.settings.loki is not None
         batch = self.settings.loki.batch_bytes
 

@@ -149,26 +149,27 @@ class Tally:
             found = self._views[key] = rules.view(source)
         return found
 
-    def add_lines(self, source: str, data: bytes) -> None:
+    def add_lines(self, source: str, data: bytes | memoryview) -> None:
         """Count whole lines of a file."""
         self.watch.begin(len(data) // SHORT_LINE)
         if len(data) < BULK_FROM or not self._add_bulk(source, data):
-            self.add_exactly(source, data)
+            self.add_exactly(source, bytes(data))
 
-    def _add_bulk(self, source: str, data: bytes) -> bool:
+    def _add_bulk(self, source: str, data: bytes | memoryview) -> bool:
         """Count by the fast way; False where the buffer or the rules do not fit it, and nothing was counted."""
+        text = b"".join((b"\n", data))  # so that each line has a newline before it
         # Bytes that the exact way takes off a line.
-        if b"\r" in data or b"\0" in data or _has_longer_line(data, self.line_max):
+        if b"\r" in text or b"\0" in text or _has_longer_line(text, self.line_max):
             return False
-        form = self._form(source, data)
+        form = self._form(source, text)
         if form is None:
             return False
         now = self.clock()
-        last = self._last_stamp(data, now)
+        last = self._last_stamp(text, now)
         if last is None:
             return False
         try:
-            stretches = self._stretches(source, data, form, now)
+            stretches = self._stretches(source, text, form, now)
         except TooSlow:
             return False  # one by one it shows which rule it was
         finally:
@@ -194,7 +195,7 @@ class Tally:
             self.carried[source] = int(now * SECOND)
         return True
 
-    def _form(self, source: str, data: bytes) -> Form | None:
+    def _form(self, source: str, text: bytes) -> Form | None:
         """The form of the lines' headers, or None where they must be taken one by one."""
         from . import sweep  # noqa: PLC0415 - not needed by a run without new lines
 
@@ -202,12 +203,12 @@ class Tally:
             if any(self.view(rules, source).for_any_program for _, rules in self.timeline.sets):
                 self._forms[source] = None
                 return None
-            at = 0
+            at = 1
             for _ in range(FIRST_LINES):
-                end = data.find(b"\n", at)
+                end = text.find(b"\n", at)
                 if end < 0:
                     return None
-                form = sweep.form_of(data[at:end], self.interval)
+                form = sweep.form_of(text[at:end], self.interval)
                 if form is not None:
                     self._forms[source] = form
                     break
@@ -216,18 +217,18 @@ class Tally:
                 return None
         return self._forms[source]
 
-    def _last_stamp(self, data: bytes, now: float) -> Stamp | None:
+    def _last_stamp(self, text: bytes, now: float) -> Stamp | None:
         """The stamp of the last line that has one."""
-        end = len(data) - 1
+        end = len(text) - 1
         for _ in range(LOOK_BACK):
-            at = data.rfind(b"\n", 0, max(0, end)) + 1
-            found = split(data[at : min(end, at + self.line_max)], now)[0]
+            at = text.rfind(b"\n", 0, max(0, end)) + 1
+            found = split(text[at : min(end, at + self.line_max)], now)[0]
             if found is not None or not at:
                 return found
             end = at - 1
         return None
 
-    def _stretches(self, source: str, data: bytes, form: Form, now: float) -> list[Stretch] | None:
+    def _stretches(self, source: str, text: bytes, form: Form, now: float) -> list[Stretch] | None:
         """What the lines come to, by intervals; None where they must be taken one by one."""
         slots: dict[bytes, int] = {}
 
@@ -242,7 +243,6 @@ class Tally:
             return slot
 
         found: list[Stretch] = []
-        text = b"\n" + data
         start, end = 0, len(text) - 1
         if not self._dense.get(source):
             return self._of_any_minute(source, form, text, start, slot_of, found)

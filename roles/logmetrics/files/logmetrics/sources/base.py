@@ -36,7 +36,7 @@ class Budget:
 class Sink:
     """Takes what a source reads."""
 
-    def lines(self, source: str, data: bytes, offset: int) -> int:
+    def lines(self, source: str, data: bytes | memoryview, offset: int) -> int:
         """Whole lines (each ends in a newline), the first at `offset` in its file; returns how many bytes were taken.
 
         Fewer than all means that reading must stop here for this run.

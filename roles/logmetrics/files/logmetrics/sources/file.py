@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Claims = dict[object, tuple[str, str]]
 
 SIGNED = 256  # bytes of each signature
-CHUNK = 1 << 19  # bytes read at a time: what is made of them stays in the processor's cache
+CHUNK = 1 << 20  # bytes read at a time: what is made of them stays in the processor's cache
 KEPT = 1 << 23  # bytes of memory that a backlog may use again and again
 SETTLED = 600  # seconds without a change after which the last, unended line of a rotated file counts as a line
 CLOCK_TICK = 0.02  # a file's mtime may lag behind the clock by this much
@@ -823,7 +823,7 @@ class _Follower:
                 raise
             end = chunk.rfind(b"\n") + 1
             if end:
-                self._give(track, chunk[:end])
+                self._give(track, memoryview(chunk)[:end])
                 done = len(chunk) < CHUNK and track.offset >= 0 and end == len(chunk)
                 continue
             if len(chunk) == CHUNK:
@@ -834,7 +834,7 @@ class _Follower:
                 self._give_last(track, chunk)
         return done
 
-    def _give(self, track: Track, data: bytes) -> None:
+    def _give(self, track: Track, data: bytes | memoryview) -> None:
         taken = self.sink.lines(self.path, data, track.offset)
         track.offset += taken
         if self._tail is not None:

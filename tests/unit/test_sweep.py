@@ -136,7 +136,7 @@ def test_a_line_that_reads_like_a_piece_is_none() -> None:
     form = sweep.form_of(first[:-1], 60)
     assert form is not None
     one = sweep.Sweep(rules.view("/x"), form, rules.codes, "")
-    counted = one.of_any_minute(b"\n" + first, 0, len(first))
+    counted = one.of_any_minute(b"\n" + first, 0)
     assert counted is not None
     piece = next(iter(counted[0]))[1]
     assert piece in b"Failed"

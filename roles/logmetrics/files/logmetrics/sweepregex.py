@@ -81,11 +81,11 @@ class Script:
                 trees[rule.number] = regextree.parse(rule.match.encode("utf-8"))
             except Unfit:
                 return _EXACT
-        positions = {number: Positions(tree) for number, tree in trees.items()}
+        positions = _Automata(trees)
         exact = {rule.number for rule in rules if rule.type != "counter" or rule.groups}
-        exact |= {number for number, one in positions.items() if one.empty}
+        exact |= {number for number, tree in trees.items() if first_bytes(tree)[1]}
         while True:
-            clusters = _clusters(trees, positions, exact)
+            clusters = _clusters(positions, [number for number in trees if number not in exact])
             try:
                 # Rules that share a line with another stand by themselves, as their order matters.
                 alone = [(trees[number], frozenset((number,))) for one in clusters if len(one) == 1 for number in one]
@@ -135,7 +135,7 @@ class Script:
             out.append(regextree.text(first[:shared]) + b"(?:" + rest + b")")
         return b"|".join(out)
 
-    def _together(self, cluster: list[int], trees: dict[int, Sequence], positions: dict[int, Positions]) -> bytes:
+    def _together(self, cluster: list[int], trees: dict[int, Sequence], positions: _Automata) -> bytes:
         """Rules of which several may count one line: for each, if it matches, which of those after it match, too."""
         # Where what all begin with can match in one way alone, the rest can be looked at from there.
         start = _settled(trees[cluster[0]], _shared(trees[number] for number in cluster))
@@ -149,7 +149,7 @@ class Script:
         left = list(cluster)
         while left:
             number = left.pop(0)
-            others = [one for one in left if may_share_a_line(positions[number], positions[one])]
+            others = [one for one in left if positions.may_share(number, one)]
             ways = []
             for size in range(min(len(others), _MOST_OTHERS), -1, -1):
                 for some in combinations(others, size):
@@ -225,9 +225,29 @@ def _value(node: Any) -> int:
     return int(node[1]).bit_length() - 1
 
 
-def _clusters(trees: dict[int, Sequence], positions: dict[int, Positions], exact: set[int]) -> list[list[int]]:
-    """The rules that are not `exact`; those of which one may share a line with another are in one list."""
-    left = [number for number in trees if number not in exact]
+class _Automata:
+    """Of each rule, made when it is first wanted: most rules are told apart by their first bytes."""
+
+    def __init__(self, trees: dict[int, Sequence]) -> None:
+        self._trees = trees
+        self._firsts = {number: first_bytes(tree) for number, tree in trees.items()}
+        self._made: dict[int, Positions] = {}
+
+    def __getitem__(self, number: int) -> Positions:
+        if number not in self._made:
+            self._made[number] = Positions(self._trees[number])
+        return self._made[number]
+
+    def may_share(self, one: int, two: int) -> bool:
+        """Whether a line might match both rules."""
+        (first, empty), (other, other_empty) = self._firsts[one], self._firsts[two]
+        if not (empty or other_empty or first & other):
+            return False
+        return may_share_a_line(self[one], self[two])
+
+
+def _clusters(positions: _Automata, left: list[int]) -> list[list[int]]:
+    """The rules of `left`; those of which one may share a line with another are in one list. Takes all from `left`."""
     found = []
     while left:
         cluster: list[int] = []
@@ -237,7 +257,7 @@ def _clusters(trees: dict[int, Sequence], positions: dict[int, Positions], exact
             if number in left:
                 left.remove(number)
                 cluster.append(number)
-                todo += [one for one in left if may_share_a_line(positions[number], positions[one])]
+                todo += [one for one in left if positions.may_share(number, one)]
         found.append(sorted(cluster))
     return found
 

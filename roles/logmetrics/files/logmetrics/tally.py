@@ -279,7 +279,7 @@ class Tally:
         rules = self.timeline.at(first) if first >= 0 else self.timeline.sets[-1][1]
         sweep = self._sweep(rules, source, form)
         self.watch.working = sweep
-        counted = sweep.of_any_minute(text, start, len(text) - 1)
+        counted = sweep.of_any_minute(text, start)
         if counted is None:
             return None
         counts, lines = counted

@@ -32,6 +32,7 @@ answers = {
     "rules-activate": lambda: {"outcome": "activated", "problem": "", "journal": "", "changed": ["file rules.json"],
                                "from": point("old"), "to": point(wish["hash"])},
     "rules-soak": lambda: json.loads((here / "soak").read_text()),
+    "rules-preview": lambda: {"outcome": "failed", "problem": "preview took too long", "journal": "", "changed": []},
     "confirm": lambda: {"outcome": "confirmed", "problem": "", "pruned": []},
     "rollback": lambda: {"outcome": "confirmed", "problem": "", "journal": "", "changed": [],
                          "from": point("new"), "to": point("old")},
@@ -43,7 +44,7 @@ FINDING = {"kind": "timeout", "metric": "logs.evil", "line": "event 0", "text": 
 NOT_WELL = {"problem": FINDING["text"], "findings": [FINDING], "at": 1_800_000_000.0}
 
 
-def play(folder: Path, soak: dict[str, Any]) -> tuple[int, list[str], dict[str, Any], str]:
+def play(folder: Path, soak: dict[str, Any], *words: str) -> tuple[int, list[str], dict[str, Any], str]:
     """(exit code, calls in order, the report, output) of a change of rules on three hosts, one of them the canary."""
     (folder / "host").write_text(HOST)
     (folder / "host").chmod(0o755)
@@ -62,7 +63,7 @@ def play(folder: Path, soak: dict[str, Any]) -> tuple[int, list[str], dict[str, 
         "ansible_become": False,
     }
     done = subprocess.run(
-        ["ansible-playbook", "-i", str(folder / "hosts.json"), "playbooks/rules.yml", "-e", json.dumps(extra)],
+        ["ansible-playbook", "-i", str(folder / "hosts.json"), "playbooks/rules.yml", "-e", json.dumps(extra), *words],
         check=False,
         cwd=TOP,
         env=dict(os.environ, ANSIBLE_CONFIG=str(TOP / "ansible.cfg"), LOGMETRICS_REPORTS=str(folder / "reports")),
@@ -109,3 +110,11 @@ def test_a_good_change_takes_three_calls_a_host_and_the_canarys_watch(tmp_path: 
         "c": ["health", "rules-activate", "confirm"],
     }
     assert report["counts"]["changed"] == 3
+
+
+def test_hosts_that_could_not_preview_are_told_and_the_exit_code_is_not_0(tmp_path: Path) -> None:
+    code, calls, report, output = play(tmp_path, WELL, "--check", "--diff")
+    assert code != 0, output
+    assert {call.split()[1] for call in calls} == {"health", "rules-preview"}
+    assert {one["problem"] for one in report["hosts"].values()} == {"preview took too long"}
+    assert "a: preview took too long" in output

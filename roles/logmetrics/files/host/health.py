@@ -76,7 +76,9 @@ def parser(words: List[str], good: "tuple[int, ...]" = (0,)) -> Dict[str, Any]:
         if done.returncode in good:
             found: Dict[str, Any] = json.loads(done.stdout.decode("utf-8"))
             return found
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        raise Fault(f"{words[0]} took more than {PATIENCE} s: this host is too busy now; run it again later") from None
+    except (OSError, ValueError) as error:
         raise Fault(f"{PARSER} {words[0]}: {error}") from None
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     raise Fault(said[-1] if said else f"{PARSER} {words[0]}: exit {done.returncode}")

@@ -181,7 +181,7 @@ def test_a_host_of_the_howto_is_taken_over_with_its_data_and_given_back(howto: N
     # Its agent, its unit and its inputs go on, the old parser does not, and the new one's points come once.
     now = sh("cat /etc/telegraf/telegraf.conf")
     assert now.replace("#logmetrics# ", "") == TELEGRAF_CONF
-    assert VENDORS_UNIT in sh("systemctl show telegraf -p FragmentPath")
+    assert VENDORS_UNIT.endswith(sh("systemctl show telegraf -p FragmentPath --value").strip())
     assert sh("systemctl show telegraf -p User --value").strip() == "telegraf"
     wait_for_points("internal_agent")
     assert "the-agents-own-name" in sh(f"tail -1 {POINTS}")

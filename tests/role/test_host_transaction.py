@@ -11,6 +11,7 @@ import json
 import os
 import pwd
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,30 @@ def test_a_point_is_switched_whole_and_back(machine: Machine) -> None:
     assert machine.picture() == dict(sorted(OLD.items()))
     with pytest.raises(Fault, match="no earlier release"):
         activate.rollback(machine.store, "release", WISH)
+
+
+def test_a_return_that_does_not_work_is_tried_again_until_it_does(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host with no time to spare, or a full disk, proves nothing; later it does."""
+    armed: list[float] = []
+    monkeypatch.setattr(arm, "arm", lambda deadline: armed.append(deadline) or "")
+    old, new = two(machine)
+    machine.go(old)
+    machine.go(new, confirm=False)
+    armed.clear()
+    works = activate.carry_out
+    monkeypatch.setattr(activate, "carry_out", lambda *_: "no probe line came out")
+    began = time.time()
+    assert activate.return_if_due(machine.store, at_boot=False) == "failed"
+    assert machine.store.load()["pending"]["phase"] == "returning"
+    assert len(armed) == 1
+    assert began + 60 <= armed[0] <= time.time() + 3600
+    monkeypatch.setattr(activate, "carry_out", works)
+    assert activate.return_if_due(machine.store, at_boot=False) == "returned"
+    assert len(armed) == 1
+    assert machine.store.load()["pending"] is None
+    assert machine.picture() == dict(sorted(OLD.items()))
 
 
 def test_rules_alone_touch_one_file(machine: Machine) -> None:

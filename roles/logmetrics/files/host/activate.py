@@ -12,6 +12,8 @@ from typing import Any, Dict, List, Optional
 from . import adopt, arm, before, prove, switch, units
 from .store import Fault, Point, Store
 
+AGAIN = 300.0  # s after which a return that did not work is tried again
+
 
 def say(text: str) -> None:
     """A line in the host's own syslog."""
@@ -226,4 +228,7 @@ def return_if_due(store: Store, at_boot: bool) -> str:
         return "repaired"
     minutes = (time.time() - pending["since"]) / 60
     done = go_back(store, state, f"not confirmed within {minutes:.0f} minutes", "returned")
+    if done["old"] and store.load()["pending"]:
+        # The timer has run out: without this nobody would try again until the next run of the role.
+        arm.arm(time.time() + AGAIN)
     return str(done["outcome"])

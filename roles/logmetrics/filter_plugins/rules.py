@@ -19,7 +19,10 @@ WORDS = {
 
 
 def rules_faults(said: dict[str, Any], run: str) -> list[str]:
-    """Why a host's rules cannot be changed now. `said` is its answer to `health`, `run` this run's name."""
+    """Why a host's rules cannot be changed now. `said` is its answer to `health`, `run` this run's name.
+
+    Who else is at work there is told by lease_faults (who.py), which knows whether that run still goes on.
+    """
     if "health" not in said:
         problem = str(said.get("problem", ""))
         if said.get("outcome") == "unreachable":
@@ -29,11 +32,9 @@ def rules_faults(said: dict[str, Any], run: str) -> list[str]:
     if health["release"] is None:
         return ["no release of logmetrics is in force here; run site.yml first"]
     lines = []
-    pending, lease = health["pending"], health["lease"]
+    pending = health["pending"]
     if pending and pending.get("run") != run and pending.get("phase") != "unconfirmed":
         lines.append(f"a change by {pending['who']} is {pending['phase']} here; wait for its end, then run this again")
-    if lease and lease.get("run") != run:
-        lines.append(f"{lease['who']} is rolling out here (run {lease['run']}); wait for its end")
     return lines
 
 

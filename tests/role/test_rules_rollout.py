@@ -147,7 +147,7 @@ def test_a_rules_file_changed_by_hand_is_noted() -> None:
             "unreachable: ",
         ),
         (said(pending={"who": "bob", "run": "x", "phase": "switching"}), "a change by bob is switching here"),
-        # Whether that run still goes on is lease_faults' to say: the next run from the same controller finishes its work.
+        # Whether that run still goes on, lease_faults says: the next from the same controller finishes its work.
         (said(lease={"who": "root@vm", "run": "killed"}), ""),
         (said(), ""),
     ],

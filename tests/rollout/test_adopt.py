@@ -100,7 +100,7 @@ def set_up_as_the_howto_says() -> None:
 
 def take_away() -> None:
     """All of it."""
-    sh("systemctl disable --quiet --now telegraf || true; pkill -x loki || true; sleep 1; userdel telegraf || true; "
+    sh("systemctl disable --quiet --now telegraf || true; pkill -KILL -x loki || true; sleep 1; userdel telegraf || true; "
        f"rm -rf /tmp/loki /etc/loki /etc/telegraf /usr/local/bin/loki /usr/bin/telegraf {POINTS} {VENDORS_UNIT}; "
        "systemctl daemon-reload")  # fmt: skip
 
@@ -184,7 +184,7 @@ def test_a_host_of_the_howto_is_taken_over_with_its_data_and_given_back(howto: N
     assert VENDORS_UNIT.endswith(sh("systemctl show telegraf -p FragmentPath --value").strip())
     assert sh("systemctl show telegraf -p User --value").strip() == "telegraf"
     wait_for_points("internal_agent")
-    assert "the-agents-own-name" in sh(f"tail -1 {POINTS}")
+    assert "the-agents-own-name" in sh(f"grep internal_agent {POINTS} | tail -1")
     began = time.time()
     time.sleep(25)
     assert points("marker", began) == 0

@@ -100,9 +100,11 @@ def set_up_as_the_howto_says() -> None:
 
 def take_away() -> None:
     """All of it."""
-    sh("systemctl disable --quiet --now telegraf || true; pkill -KILL -x loki || true; sleep 1; "
-       f"userdel telegraf || true; rm -rf /tmp/loki /etc/loki /etc/telegraf /usr/local/bin/loki /usr/bin/telegraf {POINTS} {VENDORS_UNIT}; "
-       "systemctl daemon-reload")  # fmt: skip
+    sh(
+        "systemctl disable --quiet --now telegraf || true; pkill -KILL -x loki || true; sleep 1; "
+        "userdel telegraf || true; rm -rf /tmp/loki /etc/loki /etc/telegraf /usr/local/bin/loki /usr/bin/telegraf "
+        f"{POINTS} {VENDORS_UNIT}; systemctl daemon-reload"
+    )
 
 
 def loki(path: str, body: str = "") -> str:

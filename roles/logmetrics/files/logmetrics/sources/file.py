@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 SIGNED = 256  # bytes of each signature
 CHUNK = 1 << 20  # bytes read at a time: what is made of them stays in the processor's cache
-KEPT = 1 << 23  # bytes of memory that a backlog may use again and again
+KEPT = 1 << 21  # bytes; blocks up to that size are kept
 SETTLED = 600  # seconds without a change after which the last, unended line of a rotated file counts as a line
 CLOCK_TICK = 0.02  # a file's mtime may lag behind the clock by this much
 DONE = -1  # in `scanned`: a compressed copy that was read to its end

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from test_sources_hard import counting
 from world import World
 
-Stages = list[Callable[[], None]]
+if TYPE_CHECKING:  # Python 3.8 has no such lists
+    Stages = list[Callable[[], None]]
 
 
 def rotated(world: World, kind: str) -> None:

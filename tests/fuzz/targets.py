@@ -49,7 +49,7 @@ class Sandbox:
         diag.say = self._say  # type: ignore[assignment]
         diag.stderr = self._say  # type: ignore[assignment]
         count.where = _unforeseen  # type: ignore[assignment]
-        self.out = os.memfd_create("out")
+        self.out = journal.nameless_file()
         now = time.time()  # the same for all runs
         count.Run.__init__.__defaults__ = (lambda: now,)  # type: ignore[attr-defined]
 
@@ -255,7 +255,7 @@ def configuration(box: Sandbox, data: bytes) -> None:
 
 def export(box: Sandbox, data: bytes) -> None:
     """Bytes as journalctl's output."""
-    handle = os.memfd_create("export")
+    handle = journal.nameless_file()
     os.write(handle, data)
     os.lseek(handle, 0, os.SEEK_SET)
     run = journal._Journalctl([])

@@ -180,7 +180,7 @@ class _Journalctl:
 
     def __enter__(self) -> _Journalctl:
         read, write = os.pipe()
-        self._err = os.memfd_create("journalctl-errors", os.MFD_CLOEXEC)
+        self._err = nameless_file()
         actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, write, 1),
@@ -296,3 +296,10 @@ class _Stream:
                 return None
             rest -= len(step)
         return None if kept is None or self.exactly(1) is None else kept
+
+
+def nameless_file() -> int:
+    """A handle of a file in memory; a Python that was built for old kernels lacks memfd_create(2)."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("journalctl-errors", os.MFD_CLOEXEC)
+    return os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)  # noqa: S108 - it has no name there

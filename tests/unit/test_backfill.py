@@ -81,6 +81,20 @@ def run(capfdbinary: pytest.CaptureFixture[bytes], *argv: str, status: int = 0) 
     return out, err.decode()
 
 
+def config_of(world: World, folder: Path) -> Path:
+    """The host's settings, as a file."""
+    path = folder / "config.json"
+    settings = {
+        "format": 1,
+        "host": "h1",
+        "state_dir": str(world.state),
+        "rules": str(world.rules_path),
+        "sources": [{"type": "file", "path": str(world.path)}],
+    }
+    path.write_text(json.dumps(settings))
+    return path
+
+
 def parsed(out: bytes) -> dict[tuple[str, int], float]:
     found = {}
     for one in out.decode().splitlines():
@@ -220,15 +234,7 @@ def test_history_and_live_points_are_all_of_it_and_nothing_twice(
         world.run()
     world.settle()
     live = {at: int(value) for (name, at), value in world.store().items() if name == "logs.test.new"}
-    config = tmp_path / "config.json"
-    settings = {
-        "format": 1,
-        "host": "h1",
-        "state_dir": str(world.state),
-        "rules": str(world.rules_path),
-        "sources": [{"type": "file", "path": str(world.path)}],
-    }
-    config.write_text(json.dumps(settings))
+    config = config_of(world, tmp_path)
     argv = [str(world.rules_path), "--config", str(config), "--metric", "logs.test.new"]
     out, _ = run(capfdbinary, *argv)
     history = {}
@@ -275,15 +281,7 @@ def test_names_that_the_host_has_admitted_come_before_those_of_old_lines(
     old = tmp_path / "app.log"
     begin = int(world.now) - 5 * HOUR
     old.write_text(line(begin - 60, "x") + "".join(line(begin + n, f"for u{n}") for n in range(10)))
-    config = tmp_path / "config.json"
-    settings = {
-        "format": 1,
-        "host": "h1",
-        "state_dir": str(world.state),
-        "rules": str(world.rules_path),
-        "sources": [{"type": "file", "path": str(world.path)}],
-    }
-    config.write_text(json.dumps(settings))
+    config = config_of(world, tmp_path)
     argv = [str(world.rules_path), str(old), "--source", str(world.path), "--until", str(begin + HOUR), "--prefix", ""]
     points = parsed(run(capfdbinary, *argv, "--config", str(config))[0])
     assert {name: n for (name, _), n in points.items() if n} == {"logs.by.u7": 1, "logs.by.u8": 1, "logs.by._other": 8}

@@ -161,7 +161,7 @@ def _code_of(text: bytes, numbers: tuple[int, ...]) -> tuple[int, int, dict[str,
 
     None where this Python's `re` is built otherwise. Raises what `re.compile` raises.
     """
-    from array import array  # noqa: PLC0415 - as here
+    from array import array  # noqa: PLC0415 - not needed where the code is kept
 
     try:
         from re import _compiler, _parser  # type: ignore[attr-defined]  # noqa: PLC0415 - Python 3.11 and later

@@ -35,12 +35,9 @@ _WIDE = 100  # bytes in a set
 _MOST_NAME = 100  # bytes of a program's name
 _LONGEST = 32  # bytes of a piece
 _EXACT = b"(?!)"  # matches nothing
-# Of a tag.
-_ENDS = (
-    regextree.text((*literal(b"["), ("*", 1, 20, (("b", regextree.DIGITS),)), *literal(b"]: "))),
-    regextree.text(literal(b": ")),
-)
-_END = b"(?:" + b"|".join(_ENDS) + b")"
+# The end of a tag.
+_PID = regextree.text((*literal(b"["), ("*", 1, 20, (("b", regextree.DIGITS),)), *literal(b"]: ")))
+_END = b"(?:" + _PID + b"|: )"
 
 
 class Script:

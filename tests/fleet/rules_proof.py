@@ -94,7 +94,7 @@ BAD: dict[str, tuple[list[dict[str, Any]], str, int, str, str]] = {
             for number in range(4)
         ],
         "slow",
-        600,
+        1500,
         "run_ms",
         "logs.bad.slow",
     ),

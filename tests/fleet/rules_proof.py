@@ -81,13 +81,6 @@ BAD: dict[str, tuple[list[dict[str, Any]], str, int, str, str]] = {
         "timeout",
         "logs.bad.burst",
     ),
-    "100,000 series": (
-        [bad_rule("logs.bad.by.{who}", r"^login of (?P<who>\w{1,40})$", "login of ann", max_series=100_000)],
-        "names",
-        100_000,
-        "series",
-        "logs.bad.by.{who}",
-    ),
     "a hundred times the run time": (
         [
             bad_rule(f"logs.bad.slow{number}", rf"^report .*;.*;.*{number}$", f"report k=v;k=v;{number}", ignore=SLOW)
@@ -97,6 +90,14 @@ BAD: dict[str, tuple[list[dict[str, Any]], str, int, str, str]] = {
         1500,
         "run_ms",
         "logs.bad.slow",
+    ),
+    # The last, as its 100,000 points are sent again ten minutes later: until then runs are slow by any rules.
+    "100,000 series": (
+        [bad_rule("logs.bad.by.{who}", r"^login of (?P<who>\w{1,40})$", "login of ann", max_series=100_000)],
+        "names",
+        100_000,
+        "series",
+        "logs.bad.by.{who}",
     ),
 }
 

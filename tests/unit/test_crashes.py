@@ -161,7 +161,7 @@ def test_both_damaged_is_said_and_counting_goes_on(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path / "w")
     eventful(world)
-    newer = state.encode({"anything": 1}, form=state.FORMAT + 1)
+    newer = b"".join(state.encode({"anything": 1}, form=state.FORMAT + 1))
     (world.state / "count.state").write_bytes(newer)
     with pytest.raises(StateTooNew, match="newer"):
         count.Run(world.settings, lambda: world.now).go(lambda _: None)

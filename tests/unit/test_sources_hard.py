@@ -40,7 +40,7 @@ def changed_device(world: World) -> None:
         for place in cursor["paths"].values():
             for track in [place["live"], *place["old"]]:
                 track["dev"] += 1
-    path.write_bytes(encode(content))
+    path.write_bytes(b"".join(encode(content)))
 
 
 def restored(world: World) -> None:

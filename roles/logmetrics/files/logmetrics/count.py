@@ -280,7 +280,10 @@ class Run:
         due: dict[int, tuple[list[str], Bucket]] = self._again()
         still_open: dict[int, Bucket] = {int(at): bucket for at, bucket in state["open"].items()}
         for at, bucket in tally.open.items():
-            buckets.merge(still_open.setdefault(at, {}), bucket)
+            if at in still_open:
+                buckets.merge(still_open[at], bucket)
+            else:
+                still_open[at] = bucket
         self._late(tally, still_open, due)
         names = self._names(tally)
         points = 0

@@ -22,10 +22,16 @@ _MAGIC = b"logmetrics-state"
 CURRENT, PREVIOUS, FRESH, DAMAGED = "current", "previous", "fresh", "damaged"
 
 
-def encode(content: dict[str, Any], form: int = FORMAT) -> bytes:
-    """The file's bytes: a line `logmetrics-state FORMAT CRC32 LENGTH`, then JSON."""
-    body = leanjson.dumps(content)
-    return b"%s %d %08x %d\n%s\n" % (_MAGIC, form, crc32(body), len(body), body)
+def encode(content: dict[str, Any], form: int = FORMAT) -> list[bytes]:
+    """The file's bytes, a large state's in pieces: a line `logmetrics-state FORMAT CRC32 LENGTH`, then JSON."""
+    parts = list(leanjson.parts(content))
+    crc = 0
+    for part in parts:
+        crc = crc32(part, crc)
+    head = b"%s %d %08x %d\n" % (_MAGIC, form, crc, sum(map(len, parts)))
+    parts[0] = head + parts[0]
+    parts[-1] += b"\n"
+    return parts
 
 
 def decode(data: bytes) -> dict[str, Any] | None:
@@ -121,7 +127,7 @@ class Store:
     def prepare(self, content: dict[str, Any]) -> None:
         """Write the next generation durably, without taking it into use. Raises Fault (disk full, read-only ...)."""
         try:
-            write_durably(self._new, encode(content))
+            write_durably(self._new, *encode(content))
         except OSError as error:
             raise Fault(
                 f"{self._new}: cannot be written: {error.strerror}; counting goes on from the last state that was saved"
@@ -149,13 +155,14 @@ def admitted(folder: str) -> dict[str, dict[str, int]]:
     return families
 
 
-def write_durably(path: str, data: bytes) -> None:
-    """Write a file and wait until the disk has it. Raises OSError."""
+def write_durably(path: str, *parts: bytes) -> None:
+    """Write a file, one part behind the other, and wait until the disk has it. Raises OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                view = view[os.write(handle, view) :]
         os.fsync(handle)
     finally:
         os.close(handle)

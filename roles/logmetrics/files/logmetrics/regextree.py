@@ -241,6 +241,9 @@ def _made_class(mask: int) -> bytes:
         return _byte(mask.bit_length() - 1)
     if mask in _SHORT:
         return _SHORT[mask]
+    absent = mask ^ _ALL
+    if absent & (absent - 1) == 0:
+        return b"[^" + _byte(absent.bit_length() - 1) + b"]"
     ranges = _ranges(mask)
     for absent in _ABSENT:
         if len(ranges) < 3:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from . import regextree
+from . import regextree, sweepguard
 from .regextree import POSSESSIVE, Positions, Unfit, first_bytes, implies, literal, may_share_a_line
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Outcome = FrozenSet[int]  # numbers of the rules that count a line
     Choice = Tuple[Sequence, Outcome]
+    Body = Tuple[bytes, bytes]  # a program's guard, and the regex of its messages
 
 LOOP_GROUPS = (1, 1, 2)  # the first is there for those that refer to it
 _REPEATED = b"message repeated "
@@ -38,6 +39,8 @@ _EXACT = b"(?!)"  # matches nothing
 # The end of a tag.
 _PID = regextree.text((*literal(b"["), ("*", 1, 20, (("b", regextree.DIGITS),)), *literal(b"]: ")))
 _END = b"(?:" + _PID + b"|: )"
+_NOT_THE_END = regextree.NO_NEWLINE & ~(1 << 32 | 1 << 58)  # no blank, no colon
+_ANY_TAG = regextree.text((("*", 0, None, (("b", _NOT_THE_END),)), *literal(b": ")))
 
 
 class Script:
@@ -45,14 +48,15 @@ class Script:
 
     def __init__(self, programs: dict[bytes, list[Rule]]) -> None:
         self.outcomes: dict[bytes, Outcome] = {}
-        bodies: dict[bytes, bytes] = {}
-        known: dict[tuple[int, ...], bytes] = {}
+        bodies: dict[bytes, Body] = {}
+        known: dict[tuple[int, ...], Body] = {}
         for name, rules in programs.items():
             key = tuple(rule.number for rule in rules)
             if key not in known:
-                known[key] = self._program(rules)
-            bodies[name] = known[key] if 0 < len(name) <= _MOST_NAME else _EXACT
-        self._tags = _names(bodies)
+                known[key] = (_guard(rules), self._program(rules))
+            bodies[name] = known[key] if 0 < len(name) <= _MOST_NAME else (b"", _EXACT)
+        self._guarded_tags = _names(bodies)
+        self._tags = _names({name: (b"", body) for name, (_, body) in bodies.items()})
 
     def text(self, minute: bytes, rest: bytes) -> bytes:
         """The regex for lines whose header `minute` and `rest` match; its groups are all for the outcome."""
@@ -64,7 +68,7 @@ class Script:
         All are of one minute, and its bytes are the first group; LOOP_GROUPS numbers the groups. Where lines that count
         are few, it is quicker.
         """
-        line = b"(?(2)(?!)|)\\n(?(1)\\1|(" + minute + b"))" + rest + self._tags + b".*"
+        line = b"(?(2)(?!)|)\\n(?(1)\\1|(" + minute + b"))" + rest + self._guarded_tags + b".*"
         # Possessive, and a way that always matches: before 3.11.5 the engine goes on from where the last, failed try
         # ended (https://github.com/python/cpython/issues/106052).
         lines = b"(?:" + line + b"+|)++(?(1)|(?!))" if POSSESSIVE else b"(?:" + line + b"){1,100}"
@@ -356,7 +360,27 @@ def _settled(sequence: Sequence, most: int) -> int:
     return most
 
 
-def _names(bodies: dict[bytes, bytes]) -> bytes:
+def _guard(rules: list[Rule]) -> bytes:
+    """What a message must begin with if one of the rules is to count it; empty where that is not known."""
+    try:
+        trees = [regextree.parse(rule.match.encode("utf-8")) for rule in rules]
+    except Unfit:
+        return b""
+    return sweepguard.guard([*trees, literal(_REPEATED)]) or b""
+
+
+def _behind(body: Body, begin: bytes = b"") -> bytes:
+    """The alternatives behind a name, of which the first are lines that its rules do not count.
+
+    That is seen behind any tag that begins with `begin`: if it is none that the exact way knows, or another program's
+    without rules, the line counts for nothing, either.
+    """
+    guard, rules = body
+    unguarded = _END + rules
+    return begin + _ANY_TAG + b"(?!" + guard + b")|" + unguarded if guard else unguarded
+
+
+def _names(bodies: dict[bytes, Body]) -> bytes:
     """Names, each with the end of its tag and what is to follow that, as a trie that also matches any other name.
 
     A name's end is where the usual end of a tag begins; with anything else behind it, it is another program's.
@@ -364,7 +388,7 @@ def _names(bodies: dict[bytes, bytes]) -> bytes:
     if len(bodies) > 1 and len(set(bodies.values())) == 1:
         # All go on alike: that stands once.
         ends = _suffixes(list(bodies))
-        return b"(?:" + ends + _END + next(iter(bodies.values())) + b"|(?!" + ends + b"[\\[:]))"
+        return b"(?:" + ends + b"(?:" + _behind(next(iter(bodies.values()))) + b")|(?!" + ends + b"[\\[:]))"
     groups: dict[bytes, list[bytes]] = {}
     for name in bodies:
         groups.setdefault(name[:1], []).append(name)
@@ -377,7 +401,7 @@ def _names(bodies: dict[bytes, bytes]) -> bytes:
             firsts += first
         else:
             begins.append(b"[\\[:]")
-            ways.insert(0, _END + bodies[b""])
+            ways.insert(0, _behind(bodies[b""], b"\\[" if len(bodies) > 1 else b""))
             firsts += b"[:"
     return b"(?:" + b"|".join([*ways, _other(firsts), b"(?!" + b"|".join(begins) + b")"]) + b")"
 

@@ -101,8 +101,8 @@ FAULTS = [
     Fault(
         "open intervals forgotten",
         "count.py",
-        "buckets.merge(still_open.setdefault(at, {}), bucket)",
-        "still_open[at] = bucket",
+        "                buckets.merge(still_open[at], bucket)\n",
+        "                still_open[at] = bucket\n",
     ),
     Fault("late lines dropped", "count.py", "            buckets.merge(bucket, late[at])\n", ""),
     Fault(
@@ -204,6 +204,27 @@ FAULTS = [
         "if path in report.unfinished and",
         "if False and",
         "test_sources_hard.py",
+    ),
+    Fault(
+        "a guard looks behind a word for what need not be there",
+        "sweepguard.py",
+        "            if blank == _BLANK and _literal(before) >= 0 and",
+        "            if blank == _BLANK and",
+        "test_sweep.py test_bulk_equals_exact.py",
+    ),
+    Fault(
+        "a guard takes another program's line for its own",
+        "sweepregex.py",
+        'b"\\\\[" if len(bodies) > 1 else b""',
+        'b""',
+        "test_sweep.py test_bulk_equals_exact.py",
+    ),
+    Fault(
+        "a large state's pieces are put together wrongly",
+        "leanjson.py",
+        '                lead = ","\n',
+        '                lead = ""\n',
+        "test_leanjson.py",
     ),
 ]
 

@@ -132,13 +132,15 @@ class BadDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bad: dict[str, int] = {}
+        self.times = 1_000_000  # that it still fails
         self._real = os.pread
         monkeypatch.setattr(os, "pread", self._pread)
 
     def _pread(self, handle: int, length: int, offset: int) -> bytes:
         at = self.bad.get(Path(f"/proc/self/fd/{handle}").resolve().name)
-        if at is not None and offset + length > at:
+        if at is not None and offset + length > at and self.times:
             if offset >= at:
+                self.times -= 1
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             length = at - offset
         return self._real(handle, length, offset)
@@ -178,6 +180,24 @@ def test_a_rotated_file_that_cannot_be_read_is_read_when_it_can(
     world.run()
     assert [fault for fault in world.faults if "app.log.1: cannot be read: Input/output error" in fault]
     disk.bad = {}
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0
+
+
+def test_a_new_live_file_that_cannot_be_read_once_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = counting(World(tmp_path / "w"))
+    disk = BadDisk(monkeypatch)
+    world.write(5)
+    world.rotate()
+    world.write(5)
+    disk.bad, disk.times = {"app.log": 0}, 1
+    world.advance(60)
+    world.run()
+    # What is behind it is read later than it would have been: a family may have got other names.
+    assert disk.times == 0
+    assert [fault for fault in world.faults if "app.log: cannot be read: Input/output error" in fault]
+    assert "logs.script_error 1" in world.outputs[-1]
     world.settle()
     assert world.stored() == world.expected()
     assert world.lost == 0

@@ -443,8 +443,9 @@ class _Follower:
                 return False
             self.known[reader.stat.st_dev, reader.stat.st_ino] = self.path
             track.dev, track.ino = reader.stat.st_dev, reader.stat.st_ino
-        except Unfinished:
-            pass  # nothing tells, and it cannot be read: what was read holds on until it can
+        except Unfinished as error:
+            # Nothing tells whether it is: what was read holds on until it can be read.
+            self.report.faults.append(f"{error}; it is tried again at the next run")
         finally:
             reader.close()
         self.live = track

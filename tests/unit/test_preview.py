@@ -237,6 +237,20 @@ def test_a_rule_that_backtracks_is_named_with_its_line(tmp_path: Path, lines: in
     assert by_metric(report)["logs.good"]["new"] == 2 * lines + 1
 
 
+def test_a_costly_rule_is_shown_with_a_line(tmp_path: Path) -> None:
+    """It matches nothing and stays within its budget: no other line would tell what it is slow on."""
+    path = tmp_path / "app.log"
+    path.write_text("".join(line(START, text) for text in ("event 1", "report " + "k=v;" * 300 + " end", "event 2")))
+    good, slow = counter("logs.good", "^event "), counter("logs.slow", "^report .*;.*;.*9$")
+    comparison = comparing.Comparison(doc(good), doc(good, slow), masking.Mask([]), lambda _: True, rule_budget=60)
+    reading = preview.Reading(0, 0)
+    preview.read_logs(comparison, oldlogs.named([str(path)]), 0, reading, oldlogs.Progress("x", False))
+    comparison.close()
+    costs = {one["metric"]: one for one in preview.report(comparison, doc(good), doc(good, slow), reading, 0)["costs"]}
+    assert str(costs["logs.slow"]["slow_line"]).startswith("app: report ")
+    assert not costs["logs.slow"]["timeout"] and costs["logs.good"]["slow_line"] is None
+
+
 def test_the_costs_are_shares_of_the_new_set(tmp_path: Path, log: Path) -> None:
     costs = run(tmp_path, OLD, NEW, str(log))[1]["costs"]
     assert {(one["metric"], one["set"]) for one in costs if one["set"] != "new"} == {

@@ -36,6 +36,8 @@ SAMPLED_WHOLE = 8 << 20  # bytes at the beginning of which each line is surveyed
 STRIDE = 16  # of what follows, every so many lines
 PROGRAMS_MOST = 2000  # names of programs that are kept; the rest is one
 OTHERS = b"(others)"
+COSTLY = 1e-3  # seconds on one line after which that line is shown
+TRIED_ONE_BY_ONE = 50  # lines of a piece on which a rule took that long on average
 EXAMPLES = 20  # unmatched lines of a program that are masked to find the most frequent form
 _SAME = ("metric", "type", "program", "source", "match", "max_series", "only")
 
@@ -68,12 +70,13 @@ def _same(rules: list[dict[str, Any]]) -> list[list[Any]]:
 class Cost:
     """What a rule's regex took on sampled lines: seconds, and lines it was tried on."""
 
-    __slots__ = ("lines", "seconds", "slow_line", "slow_source")
+    __slots__ = ("lines", "seconds", "slow_line", "slow_source", "slowest")
 
     def __init__(self) -> None:
         self.lines = 0
         self.seconds = 0.0
-        self.slow_line: str | None = None  # masked; the line on which it went over its budget
+        self.slow_line: str | None = None  # masked; the line on which it went over its budget, or took very long
+        self.slowest = COSTLY  # seconds that it took on that line
         self.slow_source = ""
 
 
@@ -276,7 +279,7 @@ class Comparison:
             rules = [
                 rule for rule in view.rules_for(program) if rule.number >= len(BUILT_IN) and rule not in watch.aside
             ]
-            left = self._time(rules, [repeated(message)[1] for message in messages])
+            left = self._time(source, program, rules, [repeated(message)[1] for message in messages])
             known = self.programs.get(program)
             if known is None:
                 name = program if len(self.programs) < PROGRAMS_MOST else OTHERS
@@ -288,7 +291,7 @@ class Comparison:
                 shown = self.mask.text(message)
                 known.examples[shown] = known.examples.get(shown, 0) + 1
 
-    def _time(self, rules: list[Rule], messages: list[bytes]) -> list[bytes]:
+    def _time(self, source: str, program: bytes | None, rules: list[Rule], messages: list[bytes]) -> list[bytes]:
         """Take the time of each rule on these messages; those that none matched."""
         watch = self.tally.watch
         watch.begin(len(messages))
@@ -300,16 +303,30 @@ class Comparison:
             began = time.perf_counter()
             try:
                 found = list(map(search, messages))
+                took = time.perf_counter() - began
+                if took > cost.slowest * len(messages):
+                    self._name_costly(source, program, rule, messages[:TRIED_ONE_BY_ONE])
                 watch.working = None
             except TooSlow:
                 watch.set_aside(rule)
                 continue
-            cost.seconds += time.perf_counter() - began
+            cost.seconds += took
             cost.lines += len(messages)
             for at, match in enumerate(found):
                 if match is not None:
                     matched[at] = 1
         return [message for message, done in zip(messages, matched) if not done]
+
+    def _name_costly(self, source: str, program: bytes | None, rule: Rule, messages: list[bytes]) -> None:
+        """Note the line on which a rule takes longest."""
+        cost = self.costs[rule]
+        for message in messages:
+            began = time.perf_counter()
+            rule.pattern.search(message)
+            took = time.perf_counter() - began
+            if took > cost.slowest:
+                cost.slowest, cost.slow_source = took, source
+                cost.slow_line = self.mask.line(program, message)
 
     def _name_slow(self, source: str, texts: Callable[[], Iterable[Text]]) -> None:
         """Find the line for which a rule was set aside."""

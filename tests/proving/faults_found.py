@@ -32,7 +32,7 @@ def main() -> int:
     missed = [line for line in lines if not line.endswith(": found")]
     text = [
         "Each fault is planted in a copy of the parser, and the tests of crashes, of hard sources and of random",
-        "schedules are run on it until one fails (400 schedules; `make chaos` plays 10,000).",
+        "schedules are run on it until one fails (800 schedules; `make chaos` plays 10,000).",
         "",
         "```",
         *lines,

@@ -187,9 +187,12 @@ def test_a_rotated_file_that_cannot_be_read_is_read_when_it_can(
 
 def test_a_new_live_file_that_cannot_be_read_once_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = counting(World(tmp_path / "w"))
+    world.write(20)
+    world.run()
     disk = BadDisk(monkeypatch)
     world.write(5)
     world.rotate()
+    world.compress(0, "gz")
     world.write(5)
     disk.bad, disk.times = {"app.log": 0}, 1
     world.advance(60)

@@ -446,6 +446,7 @@ class _Follower:
         except Unfinished as error:
             # Nothing tells whether it is: what was read holds on until it can be read.
             self.report.faults.append(f"{error}; it is tried again at the next run")
+            self._put_off(track)
         finally:
             reader.close()
         self.live = track

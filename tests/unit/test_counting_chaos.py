@@ -77,3 +77,33 @@ def test_what_is_stored_is_what_was_written(
 @pytest.mark.parametrize("number", SEEDS)
 def test_what_is_lost_is_said(late: str, number: int, record_property: Callable[[str, object], None]) -> None:
     batch(late, number, LOSSY_STEPS, record_property)
+
+
+SHORT = {"sources": "one", "place": "plain", "form": "3164", "plain": False, "chunk": 4096}
+FOUND: dict[str, list[Step]] = {
+    # A line after the clock was set back, in a file that is then older than the empty one of before: it was missed.
+    "missed": [
+        ("half", 0),
+        ("write", 0, 1),
+        ("rotate_pack", 0, "gz"),
+        ("jump", -40),
+        ("write", 0, 1),
+        ("rotate_pack", 0, "gz"),
+    ],
+    # The copy of before was forgotten by the empty file's time of before, and counted again.
+    "again": [
+        ("advance", 0.5),
+        ("write", 0, 1),
+        ("rotate_pack", 0, "gz"),
+        ("jump", -40),
+        ("write", 0, 1),
+        ("run",),
+        ("rotate_pack", 0, "gz"),
+    ],
+}
+
+
+@pytest.mark.parametrize("late", ["correct", "next"])
+@pytest.mark.parametrize("name", FOUND)
+def test_schedules_that_once_were_not_exact(late: str, name: str) -> None:
+    one(late, SHORT, FOUND[name], {})

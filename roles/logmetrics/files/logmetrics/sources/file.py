@@ -350,7 +350,9 @@ class _Follower:
                 # It was empty at the last look, so nothing tells whether it is the same file: others may have been
                 # live between. What it holds now is in no copy that may have come since.
                 track.head_length, track.head = len(reader.first), crc32(reader.first) if reader.first else 0
-                self._between(min(track.mtime, self._looked_ns()), [track])
+                since = min(track.mtime, self._looked_ns())
+                track.mtime = reader.stat.st_mtime_ns  # which tells what older files need no more be known
+                self._between(since, [track])
                 self._old_ones()
             if reader.first:  # an empty one may be another at the next look
                 self._drain(track, reader, final=False)
@@ -408,7 +410,8 @@ class _Follower:
                 return
             if copy is not None:
                 self.old.append(copy)
-        since = track.mtime
+        # The look is the earlier one where the clock was set back since the file was written.
+        since = min(track.mtime, self._looked_ns())
         if moved is not None and not was_empty:
             now = self._stat(moved)
             since = max(since, now.st_mtime_ns) if now else since

@@ -344,7 +344,7 @@ class Proof:
 
     current = "seta"
 
-    def run(self, minutes: float) -> list[str]:
+    def run(self, minutes: float, only: list[str]) -> list[str]:
         """One part after the other as long as no more than `minutes` are over; the parts that were not reached."""
         began = time.monotonic()
         self.begin()
@@ -356,6 +356,7 @@ class Proof:
             ("killed in the middle, nobody comes back", lambda: self.killed("setd", wait=True)),
             (MANY_SERIES, lambda: self.bad_set(MANY_SERIES)),
         ]
+        parts = [one for one in parts if not only or one[0] in only]
         while parts and time.monotonic() - began < minutes * 60:
             name, part = parts.pop(0)
             try:
@@ -389,13 +390,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--hosts", type=int, default=20)
     parser.add_argument("--after", type=int, default=0, metavar="N", help="leave the fleet's first N hosts to others")
     parser.add_argument("--minutes", type=float, default=240, help="begin no further part after this time")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="these parts alone; none is recorded")
     parser.add_argument("--dry", action="store_true", help="do not write the proof")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="logmetrics-rules-") as home:
         shown = Proof(options.hosts, options.after, Path(home))
         left: list[str] = []
         try:
-            left = shown.run(options.minutes)
+            left = shown.run(options.minutes, options.only)
         finally:
             for row in shown.rows:
                 print(f"{'holds' if row.holds else 'DOES NOT HOLD':14} {row.what}: {row.seen}")
@@ -410,7 +412,7 @@ def main(arguments: list[str]) -> int:
     text = f"{options.hosts} hosts, interval {INTERVAL} s, batches {list(BOX)}, watch of 3 intervals.\n\n" + "\n".join(
         table
     )
-    if not options.dry:
+    if not options.dry and not options.only:
         proof.write(
             "rules",
             f"make proof-rules HOSTS={options.hosts}",

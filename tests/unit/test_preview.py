@@ -240,7 +240,8 @@ def test_a_rule_that_backtracks_is_named_with_its_line(tmp_path: Path, lines: in
 def test_a_costly_rule_is_shown_with_a_line(tmp_path: Path) -> None:
     """It matches nothing and stays within its budget: no other line would tell what it is slow on."""
     path = tmp_path / "app.log"
-    path.write_text("".join(line(START, text) for text in ("event 1", "report " + "k=v;" * 300 + " end", "event 2")))
+    calm = [f"event {number}" for number in range(500)]
+    path.write_text("".join(line(START, text) for text in (*calm, "report " + "k=v;" * 1000 + " end", *calm)))
     good, slow = counter("logs.good", "^event "), counter("logs.slow", "^report .*;.*;.*9$")
     comparison = comparing.Comparison(doc(good), doc(good, slow), masking.Mask([]), lambda _: True, rule_budget=60)
     reading = preview.Reading(0, 0)

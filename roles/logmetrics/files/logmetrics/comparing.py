@@ -36,8 +36,7 @@ SAMPLED_WHOLE = 8 << 20  # bytes at the beginning of which each line is surveyed
 STRIDE = 16  # of what follows, every so many lines
 PROGRAMS_MOST = 2000  # names of programs that are kept; the rest is one
 OTHERS = b"(others)"
-COSTLY = 1e-3  # seconds on one line after which that line is shown
-TRIED_ONE_BY_ONE = 50  # lines of a piece on which a rule took that long on average
+COSTLY = 5e-5  # seconds a line, on a piece's average, from which on the line that took longest is shown
 EXAMPLES = 20  # unmatched lines of a program that are masked to find the most frequent form
 _SAME = ("metric", "type", "program", "source", "match", "max_series", "only")
 
@@ -76,7 +75,7 @@ class Cost:
         self.lines = 0
         self.seconds = 0.0
         self.slow_line: str | None = None  # masked; the line on which it went over its budget, or took very long
-        self.slowest = COSTLY  # seconds that it took on that line
+        self.slowest = COSTLY  # seconds a line that it took on the piece of that line
         self.slow_source = ""
 
 
@@ -305,7 +304,8 @@ class Comparison:
                 found = list(map(search, messages))
                 took = time.perf_counter() - began
                 if took > cost.slowest * len(messages):
-                    self._name_costly(source, program, rule, messages[:TRIED_ONE_BY_ONE])
+                    cost.slowest, cost.slow_source = took / len(messages), source
+                    cost.slow_line = self.mask.line(program, _slowest(search, messages))
                 watch.working = None
             except TooSlow:
                 watch.set_aside(rule)
@@ -316,17 +316,6 @@ class Comparison:
                 if match is not None:
                     matched[at] = 1
         return [message for message, done in zip(messages, matched) if not done]
-
-    def _name_costly(self, source: str, program: bytes | None, rule: Rule, messages: list[bytes]) -> None:
-        """Note the line on which a rule takes longest."""
-        cost = self.costs[rule]
-        for message in messages:
-            began = time.perf_counter()
-            rule.pattern.search(message)
-            took = time.perf_counter() - began
-            if took > cost.slowest:
-                cost.slowest, cost.slow_source = took, source
-                cost.slow_line = self.mask.line(program, message)
 
     def _name_slow(self, source: str, texts: Callable[[], Iterable[Text]]) -> None:
         """Find the line for which a rule was set aside."""
@@ -355,6 +344,20 @@ class Comparison:
                     cost.slow_line = self.mask.line(program, message)
                 if over:
                     break
+
+
+def _slowest(search: Callable[[bytes], object], messages: list[bytes]) -> bytes:
+    """A message on which it takes long, found by halves."""
+    while len(messages) > 1:
+        took = []
+        halves = messages[: len(messages) // 2], messages[len(messages) // 2 :]
+        for half in halves:
+            began = time.perf_counter()
+            for message in half:
+                search(message)
+            took.append((time.perf_counter() - began) / len(half))
+        messages = halves[took[1] > took[0]]
+    return messages[0]
 
 
 class _Once:

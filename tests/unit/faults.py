@@ -211,7 +211,7 @@ FAULTS = [
     Fault(
         "a guard looks behind a word for what need not be there",
         "sweepguard.py",
-        "            if blank == _BLANK and _literal(before) >= 0 and",
+        "            if blank == _BLANK and byte_of(before) >= 0 and",
         "            if blank == _BLANK and",
         "test_sweep.py test_bulk_equals_exact.py",
     ),

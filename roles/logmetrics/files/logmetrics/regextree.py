@@ -114,6 +114,13 @@ def literal(text: bytes) -> Sequence:
     return tuple(("b", 1 << byte) for byte in text)
 
 
+def byte_of(node: Node) -> int:
+    """The byte that a node stands for, -1 where it is not one byte."""
+    if node[0] != "b" or node[1] & (node[1] - 1):
+        return -1
+    return int(node[1]).bit_length() - 1
+
+
 def _is_start(item: Any) -> bool:
     return item[0] is _codes.AT and item[1] in (_codes.AT_BEGINNING, _codes.AT_BEGINNING_STRING)
 

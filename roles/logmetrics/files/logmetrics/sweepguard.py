@@ -9,7 +9,7 @@ that it may go beyond its line (up to the next blank): it then finds too much, w
 from __future__ import annotations
 
 from . import regextree
-from .regextree import ANYTHING, literal
+from .regextree import ANYTHING, byte_of, literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _weaker(sequence: Sequence) -> Sequence:
         if end:
             before, blank, behind = sequence[end - 2], sequence[end - 1], sequence[end : end + 1]
             found += _WORD if blank == _BLANK else (*_WORD, _BLANKS)
-            if blank == _BLANK and _literal(before) >= 0 and not (behind and _literal(behind[0]) >= 0):
+            if blank == _BLANK and byte_of(before) >= 0 and not (behind and byte_of(behind[0]) >= 0):
                 # Where no literal follows, that before the blank tells more.
                 found.append(("B", b"(?<=" + regextree.text((before, blank)) + b")"))
             at = end
@@ -103,7 +103,7 @@ def _weaker(sequence: Sequence) -> Sequence:
 
 def _word_end(sequence: Sequence, at: int) -> int:
     """Where what begins here with a set or a repeat is over with a blank, the index behind that; 0 elsewhere."""
-    if _literal(sequence[at]) >= 0:
+    if byte_of(sequence[at]) >= 0:
         return 0
     repeats = False
     for index in range(at, len(sequence)):
@@ -115,13 +115,6 @@ def _word_end(sequence: Sequence, at: int) -> int:
             return 0
         repeats = repeats or node[0] == "*"
     return 0
-
-
-def _literal(node: Any) -> int:
-    """The byte that a node stands for, -1 where it is not one byte."""
-    if node[0] != "b" or node[1] & (node[1] - 1):
-        return -1
-    return int(node[1]).bit_length() - 1
 
 
 def _any_of(ways: list[Sequence]) -> bytes:
@@ -188,7 +181,7 @@ def _anywhere(rests: list[Sequence]) -> bytes:
     behind = b""
     if len(before) == 1:
         (begin,) = before
-        if begin and all(_literal(node) >= 0 for node in begin):
+        if begin and all(byte_of(node) >= 0 for node in begin):
             behind = b"(?<=" + regextree.text(begin) + regextree.text(literal(bytes([byte]))) + b")"
     rest = _any_of(after)
     return b".*" + regextree.text(literal(bytes([byte]))) + behind + (b"(?:" + rest + b")" if rest else b"")
@@ -198,7 +191,7 @@ def _first_places(rest: Sequence) -> dict[int, int]:
     """{byte: the index at which it first stands by itself}."""
     found: dict[int, int] = {}
     for at, node in enumerate(rest):
-        byte = _literal(node)
+        byte = byte_of(node)
         if byte >= 0:
             found.setdefault(byte, at)
     return found

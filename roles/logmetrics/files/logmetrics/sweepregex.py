@@ -14,7 +14,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from . import regextree, sweepguard
-from .regextree import POSSESSIVE, Positions, Unfit, first_bytes, implies, literal, may_share_a_line
+from .regextree import POSSESSIVE, Positions, Unfit, byte_of, first_bytes, implies, literal, may_share_a_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Script:
 
     def _piece(self, sequence: Sequence, outcome: Outcome) -> tuple[int, int] | None:
         """(index, length) of it among the sequence's own nodes."""
-        values = [_value(node) for node in sequence]
+        values = [byte_of(node) for node in sequence]
         for length in range(1, _LONGEST):
             # Not the first byte, if it can be helped: `re` skips an alternative by that.
             for start in [*range(1, len(values) - length + 1), 0]:
@@ -217,13 +217,6 @@ def _first_of(sequences: Iterable[Sequence]) -> int:
         mask, empty = first_bytes(sequence)
         found |= regextree.NO_NEWLINE if empty else mask
     return found
-
-
-def _value(node: Any) -> int:
-    """The byte that a node stands for, -1 where it is not one byte."""
-    if node[0] != "b" or node[1] & (node[1] - 1):
-        return -1
-    return int(node[1]).bit_length() - 1
 
 
 class _Automata:
@@ -316,7 +309,7 @@ def _needed(numbers: tuple[int, ...], implied: dict[int, set[int]]) -> list[int]
 
 def _cost(sequence: Sequence) -> int:
     """An order of what is ruled out soonest: what begins with a certain byte, then what has the fewest wide repeats."""
-    if sequence and _value(sequence[0]) >= 0:
+    if sequence and byte_of(sequence[0]) >= 0:
         return 0
     return 1 + sum(_wide(node) for node in sequence)
 

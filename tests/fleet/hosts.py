@@ -24,6 +24,9 @@ LABEL_FLEET = "logmetrics.fleet"
 LABEL_MADE_OF = "logmetrics.made-of"
 BOOT_SECONDS = 120  # a host needs 2 to 5 s; a busy machine with fifty of them longer
 RUNNING = "running"
+LOST = (
+    "lost"  # podman has it as running, but it ended without podman's knowledge, as where the machine was switched off
+)
 SEED_TIME = 1577836800  # any fixed time: equal seeds are equal bytes
 
 
@@ -145,7 +148,21 @@ def etc_hosts(fleet: Fleet) -> str:
 def containers(fleet: Fleet) -> dict[str, dict[str, str]]:
     """The fleet's containers by name, each with `state` and `made-of`."""
     found = query("ps", "--all", "--filter", f"label={LABEL_FLEET}={fleet.name}")
-    return {one["Names"][0]: {"state": one["State"], "made-of": one["Labels"].get(LABEL_MADE_OF, "")} for one in found}
+    return {
+        one["Names"][0]: {
+            "state": LOST if one["State"] == RUNNING and not _lives(one["Pid"], one["Id"]) else one["State"],
+            "made-of": one["Labels"].get(LABEL_MADE_OF, ""),
+        }
+        for one in found
+    }
+
+
+def _lives(pid: int, container: str) -> bool:
+    """Whether the process is still the container's init: another may have its number."""
+    try:
+        return container in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def system_state(host: Host) -> str:
@@ -200,8 +217,13 @@ def close_connections(fleet: Fleet) -> None:
 def _start(host: Host, wanted: Plan, there: dict[str, dict[str, str]]) -> bool:
     """Bring one host to life; True where something had to be done."""
     now = there.get(host.container)
-    if now and now["made-of"] != wanted.key:
-        say(f"{host.name}: its image or settings have changed, it is made anew")
+    why = ""
+    if now and now["state"] == LOST:
+        why = "it was not shut down"
+    elif now and now["made-of"] != wanted.key:
+        why = "its image or settings have changed"
+    if why:
+        say(f"{host.name}: {why}, it is made anew")
         podman("rm", "--force", "--volumes", "--time", "0", host.container)
         now = None
     if not now:

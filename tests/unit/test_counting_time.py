@@ -256,3 +256,47 @@ def test_after_a_restart_no_more_is_sent_at_once_than_a_run_may_print(
         assert len(points_of(world.outputs[-1])) <= 20
     world.settle()
     assert world.stored() == world.expected()
+
+
+def test_an_interval_is_sent_once_it_is_over_and_not_before(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.write(5)
+    for seconds in (10, 50, world.settings.grace):  # the last lines of an interval may be a moment late
+        assert START + 60 not in points_of(world.outputs[-1])
+        world.advance(seconds)
+        world.run()
+    assert START + 60 in points_of(world.outputs[-1])
+
+
+def test_a_point_is_sent_by_the_next_run_and_after_ten_minutes_again_and_then_no_more(tmp_path: Path) -> None:
+    """A store takes each as the same write to the same slot; what Telegraf lost in between is made good."""
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.write(5)
+    sent = []
+    for run in range(16):
+        world.advance(60)
+        world.run()
+        if START + 60 in points_of(world.outputs[-1]):
+            sent.append(run)
+    assert sent == [1, 2, 11]  # run 0 comes within the moment that is waited for late lines
+
+
+def test_a_line_without_a_stamp_belongs_to_the_line_before_it_of_the_run_before(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    rules = {"format": 1, "hash": "x", "rules": [{"metric": METRIC, "type": "counter", "match": "^ +event"}]}
+    world.rules_path.write_text(json.dumps(rules))
+    world.path.touch()
+    world.run()
+    world.advance(119)
+    world.append(world.path, world.line(world.now, "noise"))
+    world.run()
+    world.advance(3)
+    world.append(world.path, b"  event\n")
+    world.settle()
+    assert world.stored() == {START + 60: 1}

@@ -18,8 +18,10 @@ def rotated(world: World, kind: str) -> None:
     """Something is written and rotated."""
     world.write(6)
     world.advance(0.05)
-    if kind == "copied":
+    if kind in ("copied", "grown"):
         world.copytruncate()
+        if kind == "grown":  # beyond what was read of it before
+            world.write(30)
     else:
         world.rotate("number" if kind == "number" else "date")
     world.advance(0.05)
@@ -47,7 +49,10 @@ def stages(world: World, kind: str, pack: bool) -> Stages:
 
 @pytest.mark.parametrize(
     ("kind", "pack", "unseen"),
-    [("number", False, 1), ("number", True, 0), ("date", True, 3), ("copied", False, 0), ("copied", True, 1)],
+    [
+        *(("number", False, 1), ("number", True, 0), ("date", True, 3)),
+        *(("copied", False, 0), ("copied", True, 1), ("grown", False, 0)),
+    ],
 )
 def test_a_rotation_at_each_call_of_a_run(tmp_path: Path, kind: str, pack: bool, unseen: int) -> None:
     """`unseen` files were live and rotated between the run before and this one; all lines count once."""

@@ -767,3 +767,61 @@ def test_a_short_log_that_is_truncated_after_the_clock_was_set_back_counts_once(
     world.settle()
     assert world.lost == 0
     assert sum(world.stored().values()) == sum(world.expected().values())
+
+
+def test_a_log_that_was_deleted_with_lines_that_nobody_read_is_said(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.write(5)
+    world.run()
+    world.write(5)
+    world.path.unlink()
+    world.write(5)
+    world.settle()
+    assert world.lost == 1
+    assert any("logs.parser.lost 1 " in output for output in world.outputs)
+    assert sum(world.stored().values()) == 8
+
+
+def never_seen_live(world: World) -> Path:
+    """A log that was live and rotated between two runs; where it is now."""
+    world.path.touch()
+    world.run()
+    world.advance(60)
+    world.write(5)
+    world.rotate()
+    world.write(10)
+    world.advance(1)
+    world.rotate()
+    return world.logs / "app.log.1"
+
+
+def test_a_copy_that_stands_beside_its_original_counts_once(tmp_path: Path) -> None:
+    """As gzip leaves them for a moment, and `gzip -k` for good."""
+    world = World(tmp_path / "w")
+    old = never_seen_live(world)
+    packed = old.with_name("app.log.1.gz")
+    packed.write_bytes(gzip.compress(old.read_bytes()))
+    shutil.copystat(old, packed)
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_a_copy_that_is_not_complete_yet_is_read_when_it_is(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    old = never_seen_live(world)
+    times = old.stat()
+    whole = gzip.compress(old.read_bytes())
+    old.unlink()
+    packed = old.with_name("app.log.1.gz")
+    packed.write_bytes(whole[: len(whole) // 2])
+    world.touch(packed)
+    world.run()
+    world.advance(10)
+    packed.write_bytes(whole)
+    os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))  # gzip gives it the time of its original
+    world.settle()
+    assert world.stored() == world.expected()
+    assert world.lost == 0

@@ -274,6 +274,11 @@ FAULTS = [
 ]
 
 
+NUMBERS = list(range(1, len(FAULTS) + 1))
+SOUND = "nothing planted: all tests pass"
+FOUND = "found"
+
+
 def found(fault: Fault, folder: Path) -> str:
     """ "" where a test fails with the fault planted; else what is wrong."""
     copied(folder)
@@ -319,24 +324,31 @@ def tested(tests: str, folder: Path) -> int:
     ).returncode
 
 
-def main(chosen: list[int]) -> int:
-    """Plant them all, or those numbers."""
-    planted = {number: fault for number, fault in enumerate(FAULTS, 1) if not chosen or number in chosen}
+def control(numbers: list[int]) -> str:
+    """The line that says whether the tests of these faults pass where nothing is planted."""
+    tests = dict.fromkeys(" ".join(FAULTS[number - 1].tests for number in numbers).split())
     with tempfile.TemporaryDirectory() as folder:
         copied(Path(folder))
-        tests = dict.fromkeys(" ".join(fault.tests for fault in planted.values()).split())
         code = tested(" ".join(tests), Path(folder))
-    word = f"A TEST FAILS (pytest: exit {code})" if code else "all tests pass"
-    print(f"  0 nothing planted: {word}", flush=True)
-    if code:
-        return 1
-    missed = 0
-    for number, fault in planted.items():
-        with tempfile.TemporaryDirectory() as folder:
-            wrong = found(fault, Path(folder))
-        missed += bool(wrong)
-        print(f"{number:3} {fault.what}: {wrong or 'found'}", flush=True)
-    return 1 if missed else 0
+    return f"  0 {SOUND if not code else f'nothing planted: A TEST FAILS (pytest: exit {code})'}"
+
+
+def plant(number: int) -> str:
+    """The line that says whether the tests find it."""
+    fault = FAULTS[number - 1]
+    with tempfile.TemporaryDirectory() as folder:
+        return f"{number:3} {fault.what}: {found(fault, Path(folder)) or FOUND}"
+
+
+def main(numbers: list[int]) -> int:
+    """Plant them all, or those."""
+    numbers = numbers or NUMBERS
+    print(first := control(numbers), flush=True)
+    missed = not first.endswith(SOUND)
+    for number in [] if missed else numbers:
+        print(line := plant(number), flush=True)
+        missed |= not line.endswith(FOUND)
+    return int(missed)
 
 
 if __name__ == "__main__":

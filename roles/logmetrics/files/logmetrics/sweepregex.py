@@ -53,7 +53,7 @@ class Script:
         for name, rules in programs.items():
             key = tuple(rule.number for rule in rules)
             if key not in known:
-                known[key] = (_guard(rules), self._program(rules))
+                known[key] = self._body(rules)
             bodies[name] = known[key] if 0 < len(name) <= _MOST_NAME else (b"", _EXACT)
         self._guarded_tags = _names(bodies)
         self._tags = _names({name: (b"", body) for name, (_, body) in bodies.items()})
@@ -74,14 +74,16 @@ class Script:
         lines = b"(?:" + line + b"+|)++(?(1)|(?!))" if POSSESSIVE else b"(?:" + line + b"){1,100}"
         return b"(?:(?!)()|" + lines + b"|\\n(?=(.*\\n)).*)"
 
-    def _program(self, rules: list[Rule]) -> bytes:
+    def _body(self, rules: list[Rule]) -> Body:
         """What stands behind the tag of a program with these rules; _EXACT where all its lines take the exact way."""
-        trees: dict[int, Sequence] = {}
-        for rule in rules:
-            try:
-                trees[rule.number] = regextree.parse(rule.match.encode("utf-8"))
-            except Unfit:
-                return _EXACT
+        try:
+            trees = {rule.number: regextree.parse(rule.match.encode("utf-8")) for rule in rules}
+        except Unfit:
+            return b"", _EXACT
+        return sweepguard.guard([*trees.values(), literal(_REPEATED)]) or b"", self._messages(rules, trees)
+
+    def _messages(self, rules: list[Rule], trees: dict[int, Sequence]) -> bytes:
+        """The regex of the messages that the rules count, by their parse trees."""
         positions = _Automata(trees)
         exact = {rule.number for rule in rules if rule.type != "counter" or rule.groups}
         exact |= {number for number, tree in trees.items() if first_bytes(tree)[1]}
@@ -351,15 +353,6 @@ def _settled(sequence: Sequence, most: int) -> int:
                 continue
         return at
     return most
-
-
-def _guard(rules: list[Rule]) -> bytes:
-    """What a message must begin with if one of the rules is to count it; empty where that is not known."""
-    try:
-        trees = [regextree.parse(rule.match.encode("utf-8")) for rule in rules]
-    except Unfit:
-        return b""
-    return sweepguard.guard([*trees, literal(_REPEATED)]) or b""
 
 
 def _behind(body: Body, begin: bytes = b"") -> bytes:

@@ -9,7 +9,6 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from fleet import proof
@@ -34,13 +33,13 @@ PEERS: tuple[type[Peer], ...] = (
     *(plain.Mtail, plain.NestedMtail, agents.Promtail, agents.Telegraf, plain.Pygtail, plain.Re2Set, plain.Ripgrep),
     plain.HowTo,
 )
-# All programs on an hour of a busy host at full size. Debian 11's stamps and a whole day of minutes on a tenth of it,
-# the marks alone: neither changes what the peers do, but a counter by event time has other keys, or a point a minute.
+# All programs on an hour of a busy host; the marks alone on Debian 11's stamps and on a whole day of minutes: neither
+# changes what the peers do, but a counter by event time has other keys, or a point a minute.
 MARKS = {"mtail", "ripgrep"}
 GRID = (
-    ("rfc3339", BUSY, {peer.key for peer in PEERS}, 1),
-    ("rfc3164", BUSY, MARKS, 10),
-    ("rfc3339", TYPICAL, MARKS, 10),
+    ("rfc3339", BUSY, {peer.key for peer in PEERS}),
+    ("rfc3164", BUSY, MARKS),
+    ("rfc3339", TYPICAL, MARKS),
 )
 QUICK = ((Style("sparse", "rfc3339"), 100), (Style("dense", "rfc3164"), 4))
 QUICK_PEERS = {"mtail", "re2-set"}
@@ -90,12 +89,11 @@ class Bench:
             say(f"{name} (load {self.report.loads[-1]:.1f})")
         return name in self.args.only
 
-    def throughput(self, spawner: Spawner, style: Style, count: int, keys: set[str], part: int = 1) -> None:
-        """One file of a part of the size, and these programs beside ours."""
+    def throughput(self, spawner: Spawner, style: Style, count: int, keys: set[str]) -> None:
+        """One file, and these programs beside ours."""
         chosen = [peer for peer in self.peers if isinstance(peer, Ours) or peer.key in keys]
-        plan = replace(self.plan, size=self.plan.size // part)
         marks = {Ours.key, *MARKS}
-        self.report.cells.append(throughput.measure(plan, spawner, chosen, style, count, marks))
+        self.report.cells.append(throughput.measure(self.plan, spawner, chosen, style, count, marks))
 
     def run(self) -> Report:
         """All that is wanted."""
@@ -108,10 +106,10 @@ class Bench:
             )
         with Spawner(plan.scratch) as spawner:
             if self.stage("throughput"):
-                for form, pace, keys, part in GRID:
+                for form, pace, keys in GRID:
                     for density in DENSITIES:
                         for count in args.rules:
-                            self.throughput(spawner, Style(density, form, pace), count, keys, part)
+                            self.throughput(spawner, Style(density, form, pace), count, keys)
             if self.stage("growth"):
                 report.growths = [scenarios.growth(plan, self.parser, spawner, one) for one in ("sparse", "dense")]
             if self.stage("minutes"):

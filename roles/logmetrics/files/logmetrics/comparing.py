@@ -3,6 +3,8 @@
 The sets are joined into one whose metrics are marked: `=` rules that both have, `-` those of the old set, `+` those of
 the new one. So each line is put apart and counted once, by the very code that counts on a host (`tally`), and both
 sets' counts fall out of it. What cannot be had from counts alone is sampled: differing lines, programs, times.
+
+Times are this thread's of the CPU: the process's own goes on in ticks of the kernel while `watch` has its timer.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ SAMPLED_WHOLE = 8 << 20  # bytes at the beginning of which each line is surveyed
 STRIDE = 16  # of what follows, every so many lines
 PROGRAMS_MOST = 2000  # names of programs that are kept; the rest is one
 OTHERS = b"(others)"
-COSTLY = 5e-5  # seconds a line, on a piece's average, from which on the line that took longest is shown
+COSTLY = 5e-5  # seconds of CPU a line, on a piece's average, from which on the line that took longest is shown
 EXAMPLES = 20  # unmatched lines of a program that are masked to find the most frequent form
 _SAME = ("metric", "type", "program", "source", "match", "max_series", "only")
 
@@ -67,7 +69,7 @@ def _same(rules: list[dict[str, Any]]) -> list[list[Any]]:
 
 
 class Cost:
-    """What a rule's regex took on sampled lines: seconds, and lines it was tried on."""
+    """What a rule's regex took on sampled lines: seconds of CPU, and lines it was tried on."""
 
     __slots__ = ("lines", "seconds", "slow_line", "slow_source", "slowest")
 
@@ -75,7 +77,7 @@ class Cost:
         self.lines = 0
         self.seconds = 0.0
         self.slow_line: str | None = None  # masked; the line on which it went over its budget, or took very long
-        self.slowest = COSTLY  # seconds a line that it took on the piece of that line
+        self.slowest = COSTLY  # seconds of CPU a line that it took on the piece of that line
         self.slow_source = ""
 
 
@@ -140,8 +142,8 @@ class Comparison:
         self.differences: dict[str, Differences] = {}
         self.sampled = 0
         self._slow: list[Rule] = []
-        self._looking = 0.0  # seconds spent on differing lines
-        self._began = time.monotonic()
+        self._looking = 0.0  # seconds of CPU spent on differing lines: a busy host shows no fewer
+        self._began = time.thread_time()
         self._plain = {rule.metric: rule for rule in self.rules.rules[len(BUILT_IN) :]}
         self._changed: dict[str, list[Rule]] = {}
         self._metric_of: dict[str, str] = {}
@@ -232,7 +234,7 @@ class Comparison:
         sides = [
             side for side, more in ((OLD, old > new), (NEW, new > old)) if (more or old == new) and found.wanted(side)
         ]
-        began = time.monotonic()
+        began = time.thread_time()
         if not sides or self._looking > 0.2 * (began - self._began) + 0.5:
             return
         own = [rule for rule in rules if rule.applies_to(source)]
@@ -247,7 +249,7 @@ class Comparison:
                     into = found.lost if side == OLD else found.gained
                     if shown not in into:
                         into.append(shown)
-        self._looking += time.monotonic() - began
+        self._looking += time.thread_time() - began
 
     def _only(self, rules: list[Rule], program: bytes | None, message: bytes) -> str:
         """The side of which alone a rule matches, or ""."""
@@ -299,10 +301,10 @@ class Comparison:
             cost = self.costs.setdefault(rule, Cost())
             search = rule.pattern.search
             watch.working = rule
-            began = time.perf_counter()
+            began = time.thread_time()
             try:
                 found = list(map(search, messages))
-                took = time.perf_counter() - began
+                took = time.thread_time() - began
                 if took > cost.slowest * len(messages):
                     cost.slowest, cost.slow_source = took / len(messages), source
                     cost.slow_line = self.mask.line(program, _slowest(search, messages))
@@ -330,7 +332,7 @@ class Comparison:
                     continue
                 watch.begin(0)
                 watch.working = rule
-                began = time.process_time()
+                began = time.thread_time()
                 over = False
                 try:
                     rule.pattern.search(repeated(message)[1])
@@ -338,7 +340,7 @@ class Comparison:
                 except TooSlow:
                     watch.working = None
                     over = True
-                took = time.process_time() - began
+                took = time.thread_time() - began
                 if took > slowest:
                     slowest = took
                     cost.slow_line = self.mask.line(program, message)
@@ -352,10 +354,10 @@ def _slowest(search: Callable[[bytes], object], messages: list[bytes]) -> bytes:
         took = []
         halves = messages[: len(messages) // 2], messages[len(messages) // 2 :]
         for half in halves:
-            began = time.perf_counter()
+            began = time.thread_time()
             for message in half:
                 search(message)
-            took.append((time.perf_counter() - began) / len(half))
+            took.append((time.thread_time() - began) / len(half))
         messages = halves[took[1] > took[0]]
     return messages[0]
 

@@ -1,0 +1,26 @@
+"""The fleet of the tests itself, where it is not left as it was started. Started by the run, as for the refusals."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from fleet import hosts
+from fleet.fleets import FLEETS
+from fleet.podman import podman
+
+TEST = FLEETS["test"]
+
+
+def test_a_host_that_ended_without_podmans_knowledge_is_made_anew() -> None:
+    """As where the machine was switched off: nobody was left to note that it ended."""
+    host = TEST.host("trixie")
+    before = hosts.execute(host, "cat", "/etc/machine-id")
+    show = "{{.State.ConmonPid}} {{.State.Pid}}"  # the process that would note it, and the host's init
+    for process in podman("inspect", "--format", show, host.container).split():
+        os.kill(int(process), signal.SIGKILL)
+    assert hosts.containers(TEST)[host.container]["state"] == hosts.LOST
+    hosts.up(TEST)
+    assert hosts.containers(TEST)[host.container]["state"] == hosts.RUNNING
+    assert hosts.system_state(host) == hosts.RUNNING
+    assert hosts.execute(host, "cat", "/etc/machine-id") != before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +114,26 @@ def test_counts_that_explode_or_collapse(now: dict[str, Any], found: list[tuple[
 def test_a_set_that_is_not_taken_over_is_told_so() -> None:
     assert "has not taken the new rules over" in rules_soak.late(status(rule_sets=[{"from": 0, "hash": "old"}]), "new")
     assert "no interval of the new rules was finished in time" in rules_soak.late(status(), "new")
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [
+        ({"share": 0.42, "timeout": False}, "the costliest is rule logs.slow (42% of the time)"),
+        ({"share": 0.0, "timeout": True}, "the costliest is rule logs.slow (over its time budget)"),
+    ],
+)
+def test_the_costliest_rule_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: dict[str, Any], words: str
+) -> None:
+    store = Store(tmp_path)
+    store.state_path.write_text(json.dumps({**store.load(), "rules": "new", "pending": {"from": {"rules": "old"}}}))
+    preview = {"costs": [{"metric": "logs.slow", "set": "new", "slow_line": "app: a *", **cost}], "metrics": []}
+    monkeypatch.setattr(health, "parser", lambda *_: preview)
+    finding = {"kind": "run_ms", "metric": "", "line": "", "text": "a run took 9000 ms"}
+    rules_soak.explain(store, [finding])
+    assert (finding["metric"], finding["line"]) == ("logs.slow", "app: a *")
+    assert finding["text"] == f'a run took 9000 ms; {words}, as on the line "app: a *"'
 
 
 def said(**changes: Any) -> dict[str, Any]:

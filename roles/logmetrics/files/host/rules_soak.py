@@ -175,7 +175,9 @@ def explain(store: Store, findings: List[Finding]) -> None:
             worst = costs[0]
             one["metric"] = worst["metric"]
             one["line"] = worst["slow_line"] or samples.get(worst["metric"], "")
-            one["text"] += f"; the costliest is rule {worst['metric']} ({(worst['share'] or 0):.0%} of the time)"
+            # What ran out of its budget has no share: its time was not taken.
+            took = "over its time budget" if worst["timeout"] else f"{(worst['share'] or 0):.0%} of the time"
+            one["text"] += f"; the costliest is rule {worst['metric']} ({took})"
         one["line"] = one["line"] or samples.get(one["metric"], "")
         if one["line"] and one["line"] not in one["text"]:
             one["text"] += f', as on the line "{one["line"]}"'

@@ -48,7 +48,7 @@ FAULTS = [
     Fault("state's file not fsynced", "state.py", "        os.fsync(handle)\n    finally", "        pass\n    finally"),
     Fault("folder not fsynced", "state.py", "            sync_folder(self.folder)\n", ""),
     Fault("history not fsynced", "history.py", "                os.fsync(handle)\n", ""),
-    Fault("history of a cut off run read", "history.py", "file.read(self.sizes[day])", "file.read()"),
+    Fault("history of a cut off run read", "history.py", "if left < 0:", "if False:"),
     Fault(
         "damaged state pushes out the good one",
         "state.py",

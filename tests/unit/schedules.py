@@ -78,6 +78,7 @@ class Host(World):
         self.form = "3339" if setup["form"] == "3164" and setup["place"] in ("autumn", "half hour") else setup["form"]
         self.rich = True
         self.plain = setup["plain"]
+        self.kept = setup["kept"]
         patterns, names = SOURCES[setup["sources"]]
         self.files = [Log(self, name) for name in names]
         self.settings.sources = [{"type": "file", "path": str(self.logs / pattern)} for pattern in patterns]
@@ -413,6 +414,7 @@ SETUPS = st.fixed_dictionaries(
         "form": st.sampled_from(["3164", "3164", "3339", "5424"]),
         "plain": st.sampled_from([False, False, False, True]),
         "chunk": st.sampled_from([4096, 400]),
+        "kept": st.sampled_from([count.KEPT_POINTS, count.KEPT_POINTS, 9, 0]),
     }
 )
 WHICH = st.integers(0, 1)

@@ -79,7 +79,7 @@ def test_what_is_lost_is_said(late: str, number: int, record_property: Callable[
     batch(late, number, LOSSY_STEPS, record_property)
 
 
-SHORT = {"sources": "one", "place": "plain", "form": "3164", "plain": False, "chunk": 4096}
+SHORT = {"sources": "one", "place": "plain", "form": "3164", "plain": False, "chunk": 4096, "kept": 9}
 FOUND: dict[str, list[Step]] = {
     # A line after the clock was set back, in a file that is then older than the empty one of before: it was missed.
     "missed": [

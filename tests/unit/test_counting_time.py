@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from logmetrics import count
 from logmetrics.history import History
 from logmetrics.lines import split
 from logmetrics.rules import RuleSet
+from logmetrics.state import decode
 from logmetrics.tally import Families, Tally, Timeline
 from world import METRIC, START, World
 
@@ -173,8 +175,8 @@ def test_late_lines_of_many_intervals_cost_one_look_at_each_day(
 ) -> None:
     world = with_a_long_past(tmp_path / "w")
     looks: list[str] = []
-    records = History._records
-    monkeypatch.setattr(History, "_records", lambda self, day: looks.append(day) or records(self, day))
+    lines = History._lines
+    monkeypatch.setattr(History, "_lines", lambda self, day: looks.append(day) or lines(self, day))
     for minute in range(20, 170):
         world.write(2, ago=minute * 60)
     world.run()
@@ -213,6 +215,11 @@ def test_a_backlog_of_many_series_shrinks(tmp_path: Path, monkeypatch: pytest.Mo
         world.run()
     newest = max(int(line.split()[2]) for line in world.outputs[-1].splitlines() if line.startswith("logs.many"))
     assert newest == world.now // 60 * 60 - 120
+
+
+def decoded(world: World) -> dict[str, Any]:
+    found: dict[str, Any] = decode((world.state / "count.state").read_bytes())
+    return found
 
 
 def points_of(output: str) -> list[int]:
@@ -271,9 +278,13 @@ def test_an_interval_is_sent_once_it_is_over_and_not_before(tmp_path: Path) -> N
     assert START + 60 in points_of(world.outputs[-1])
 
 
-def test_a_point_is_sent_by_the_next_run_and_after_ten_minutes_again_and_then_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [count.KEPT_POINTS, 0])
+def test_a_point_is_sent_by_the_next_run_and_after_ten_minutes_again_and_then_no_more(
+    tmp_path: Path, kept: int
+) -> None:
     """A store takes each as the same write to the same slot; what Telegraf lost in between is made good."""
     world = World(tmp_path / "w")
+    world.kept = kept  # of a backlog, what is to be sent again is in the history alone
     world.path.touch()
     world.run()
     world.advance(60)
@@ -300,3 +311,36 @@ def test_a_line_without_a_stamp_belongs_to_the_line_before_it_of_the_run_before(
     world.append(world.path, b"  event\n")
     world.settle()
     assert world.stored() == {START + 60: 1}
+
+
+def test_what_a_backlog_sends_again_is_bounded_in_the_state_and_in_each_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intervals of five days, some older than the history is kept otherwise."""
+    world = World(tmp_path / "w")
+    monkeypatch.setattr(count, "MAX_POINTS", 40)
+    world.kept = 100
+    world.path.touch()
+    world.run()
+    before = world.now
+    for _ in range(300):
+        world.write(5)
+        world.advance(1440)
+    while decoded(world)["closed"] < before + 5 * 86_400:
+        world.run()
+        world.advance(1)
+    state = decoded(world)
+    assert sum(len(one[3]) + 1 for one in state["recent"]) <= 100
+    assert len(state["recent"]) + len(state["waiting"]) > 3 * 1440
+    world.advance(700)
+    again: set[int] = set()
+    for _ in range(400):
+        world.run()
+        points = [at for at in points_of(world.outputs[-1]) if at >= before]
+        assert len(points) <= 40 + 10
+        again.update(points)
+        world.advance(1)
+    assert again >= {at for at, number in world.expected().items() if number}
+    assert not decoded(world)["waiting"]
+    world.settle()
+    assert world.stored() == world.expected()

@@ -145,6 +145,7 @@ class World:
         )
         self.chunk = chunk  # bytes that a run reads at once
         self.bulk_from = 1000  # bytes from which on lines are counted the fast way
+        self.kept = count.KEPT_POINTS  # that wait in the state itself to be sent again
         self.disk = Disk(self.state)
         self.serial = 0
         self.outputs: list[str] = []
@@ -233,8 +234,8 @@ class World:
         run = count.Run(self.settings, lambda: self.now)
         self.disk.calls = 0
         self.disk.kill_at = kill_at
-        chunk, bulk_from = file_source.CHUNK, tally.BULK_FROM
-        file_source.CHUNK, tally.BULK_FROM = self.chunk, self.bulk_from
+        chunk, bulk_from, kept = file_source.CHUNK, tally.BULK_FROM, count.KEPT_POINTS
+        file_source.CHUNK, tally.BULK_FROM, count.KEPT_POINTS = self.chunk, self.bulk_from, self.kept
         done = True
         identity = runtime.identity
         runtime.identity = lambda: ["boot", "parent", str(self.telegraf)]
@@ -249,7 +250,7 @@ class World:
                 self.disk.power_cut()
         finally:
             self.disk.kill_at = None
-            file_source.CHUNK, tally.BULK_FROM = chunk, bulk_from
+            file_source.CHUNK, tally.BULK_FROM, count.KEPT_POINTS = chunk, bulk_from, kept
             runtime.identity = identity
             with contextlib.suppress(OSError):
                 run.store.unlock()

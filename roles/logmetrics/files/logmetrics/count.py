@@ -34,6 +34,7 @@ LAST_HOUR = 3600
 PAUSE = 600  # seconds between two runs that are no part of an hour of running
 MOST_PAUSES = 10  # that can be in an hour of running, each followed by a run or more
 MAX_POINTS = 4000  # a run finishes no more points than this, for Telegraf's buffers
+KEPT_POINTS = 30_000  # that wait in the state to be sent again; of a backlog's the history alone has the older
 ACCOUNTS_PART = 5  # part of the run's budget that user databases may take to answer
 LEAST = 3  # intervals that a run may finish whatever they hold, so that a backlog shrinks
 DAY = 86_400
@@ -70,6 +71,7 @@ class Run:
         self.store = Store(settings.state_dir, VERB)
         self.faults: list[str] = []
         self.notes: list[str] = []
+        self.done: dict[int, list[Any]] = {}  # intervals finished or corrected by this run, as in `recent`
         self.dropped: list[str] = []  # copies of rule sets that are to go at the end
         self.state: dict[str, Any] = {}
         self.self_metrics: dict[str, int] = {}
@@ -306,6 +308,7 @@ class Run:
         else:
             if changes:
                 state["closed"] = max(state["closed"], until)  # of long ago not every interval is sent
+        self._note_done()
         state["open"] = {str(at): bucket for at, bucket in still_open.items() if bucket}
         for metric, at in tally.newest.items():
             state["matched"][metric] = max(at, state["matched"].get(metric, 0))
@@ -371,52 +374,71 @@ class Run:
             self._done(at, zeros, bucket, due)
 
     def _sent(self, at: int) -> tuple[list[str], Bucket] | None:
-        for one in self.state["recent"]:
+        for one in [self.done[at]] if at in self.done else self.state["recent"]:
             if one[0] == at:
                 return self.state["catalogs"][one[2]], one[3]
         return self.history.find(at)
 
     def _done(self, at: int, zeros: list[str], bucket: Bucket, due: dict[int, tuple[list[str], Bucket]]) -> None:
         """An interval is finished or corrected: print it now, keep it to print it again."""
-        state = self.state
         catalog = catalog_id(zeros)
         due[at] = (zeros, bucket)
         self.history.append(at, catalog, zeros, bucket, int(self.now))
         if self.settings.resend:
-            state["catalogs"][catalog] = zeros
-            state["recent"] = [one for one in state["recent"] if one[0] != at]
-            state["recent"].append([at, int(self.now), catalog, bucket, 0])
+            self.state["catalogs"][catalog] = zeros
+            self.done[at] = [at, int(self.now), catalog, bucket, 0]
+
+    def _note_done(self) -> None:
+        """What waits to be sent again, with what was done now; of a backlog the older ones without their numbers."""
+        state = self.state
+        recent: list[list[Any]] = [one for one in state["recent"] if one[0] not in self.done]
+        recent += self.done.values()
+        waiting: list[list[int]] = [one for one in state.get("waiting", ()) if one[0] not in self.done]
+        points = 0
+        for number in range(len(recent) - 1, -1, -1):
+            points += len(recent[number][3]) + 1
+            if points > KEPT_POINTS:
+                waiting += [[at, finished, stage] for at, finished, _, _, stage in recent[: number + 1]]
+                recent = recent[number + 1 :]
+                break
+        state["recent"], state["waiting"] = recent, waiting
 
     def _again(self) -> dict[int, tuple[list[str], Bucket]]:
         """What is printed again: by the next run, ten minutes later, and after a restart the last hour."""
         state = self.state
         due: dict[int, tuple[list[str], Bucket]] = {}
         if not self.settings.resend:
-            state["recent"] = []
+            state["recent"] = state["waiting"] = []
             return due
         self._note_pause()
         me = runtime.identity()
         if me != state["identity"]:
             state["again"] = sorted(self.history.finished(self._hour_ago()).union(state.get("again", ())))
             state["identity"] = me
-        waiting: list[int] = state.get("again", [])
+        again: list[int] = state.get("again", [])
         points = number = 0
-        while number < len(waiting) and (points <= MAX_POINTS or number < LEAST):
-            sent = self._sent(waiting[number])
+        while number < len(again) and (points <= MAX_POINTS or number < LEAST):
+            sent = self._sent(again[number])
             if sent is not None:
-                due[waiting[number]] = sent
+                due[again[number]] = sent
                 points += len(sent[0]) + len(sent[1])
             number += 1
-        state["again"] = waiting[number:]
-        kept = []
-        for one in state["recent"]:
-            at, finished, catalog, bucket, stage = one
-            last = stage and not finished <= self.now < finished + SECOND_TIME
+        state["again"] = again[number:]
+        kept: list[list[Any]] = []
+        waiting: list[list[int]] = []
+        points = 0
+        # Those in the history alone are the older ones.
+        for one in state.get("waiting", []) + state["recent"]:
+            at, finished, stage = one[0], one[1], one[-1]
+            last = stage and not finished <= self.now < finished + SECOND_TIME and points <= MAX_POINTS
             if not stage or last:
-                due[at] = (state["catalogs"][catalog], bucket)
+                sent = (state["catalogs"][one[2]], one[3]) if len(one) > 3 else self._sent(at)
+                if sent is not None:
+                    due[at] = sent
+                    points += len(sent[0]) + len(sent[1]) if last else 0
             if not last:
-                kept.append([at, finished, catalog, bucket, 1])
-        state["recent"] = kept
+                (kept if len(one) > 3 else waiting).append([*one[:-1], 1])
+        state["recent"], state["waiting"] = kept, waiting
         return due
 
     def _hour_ago(self) -> int:
@@ -462,7 +484,8 @@ class Run:
             state["self"] = self._self_text()
             self.history.save()
             if steady:
-                self.history.forget(oldest)
+                # What is to be sent again, however old it is, is needed for some minutes.
+                self.history.forget(min([oldest, *(one[0] for one in state.get("waiting", ()))]))
             self.store.prepare(state)
             prepared = True
         except Fault as fault:

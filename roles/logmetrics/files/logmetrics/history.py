@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Record = Tuple[int, List[str], Bucket]
 
 _PREFIX = "points-"
+_NAMES = b'["names"'
 
 
 class History:
@@ -33,7 +34,7 @@ class History:
         self.folder = folder
         self.sizes = sizes
         self._pending: dict[str, list[bytes]] = {}
-        self._days: dict[str, dict[int, tuple[list[str], Bucket]]] = {}  # read for `find`
+        self._days: dict[str, _Day] = {}  # those that `find` was asked for
 
     def append(self, at: int, catalog: str, names: list[str], bucket: Bucket, finished: int) -> None:
         """Note an interval that was finished, or corrected, at the Unix time `finished`; `catalog` names `names`."""
@@ -48,7 +49,7 @@ class History:
             # The names once a write is enough; a reader has them before the record that needs them.
             unique = list(dict.fromkeys(lines))
             data = b"\n".join(unique) + b"\n"
-            handle = os.open(f"{self.folder}/{_PREFIX}{day}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            handle = os.open(self._path(day), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 size = min(self.sizes.get(day, 0), os.fstat(handle).st_size)
                 os.ftruncate(handle, size)
@@ -68,7 +69,7 @@ class History:
         oldest = _day(before)
         for day in [day for day in self.sizes if day < oldest]:
             try:
-                os.unlink(f"{self.folder}/{_PREFIX}{day}")
+                os.unlink(self._path(day))
             except FileNotFoundError:
                 pass
             except OSError:
@@ -92,26 +93,78 @@ class History:
         """The last record of one interval, or None. A file is read once; what a caller adds to a record stays in it."""
         day = _day(at)
         if day not in self._days:
-            records = self._records(day) if day in self.sizes else ()
-            self._days[day] = {start: (names, bucket) for start, names, bucket, _ in records}
-        return self._days[day].get(at)
+            self._days[day] = _Day(self._path(day), self._lines(day))
+        return self._days[day].find(at)
 
     def _records(self, day: str) -> Iterator[tuple[int, list[str], Bucket, int]]:
         names: dict[str, list[str]] = {}
-        try:
-            with open(f"{self.folder}/{_PREFIX}{day}", "rb") as file:
-                data = file.read(self.sizes[day])
-        except OSError:
-            return
-        for line in data.split(b"\n"):
-            try:
-                record: Any = leanjson.loads(line) if line else None
-            except ValueError:
-                continue  # a damaged line costs itself alone
+        for line in self._lines(day):
+            record = _parsed(line)
             if shape.is_names(record):
                 names[record[1]] = record[2]
             elif shape.is_interval(record):
                 yield record[0], names.get(record[1], []), record[2], record[3]
+
+    def _lines(self, day: str) -> Iterator[bytes]:
+        """The lines of a day's file, up to the length that the state holds."""
+        left = self.sizes.get(day, 0)
+        try:
+            with open(self._path(day), "rb") as file:
+                for line in file:
+                    left -= len(line)
+                    if left < 0:
+                        return
+                    yield line
+        except OSError:
+            return
+
+    def _path(self, day: str) -> str:
+        return f"{self.folder}/{_PREFIX}{day}"
+
+
+class _Day:
+    """Where a day's records are in its file, by interval; each is read when it is asked for."""
+
+    def __init__(self, path: str, lines: Iterator[bytes]) -> None:
+        self._path = path
+        self._places: dict[int, list[tuple[int, int]]] = {}  # (offset, length)
+        self._names: dict[str, list[str]] = {}
+        self._found: dict[int, tuple[list[str], Bucket]] = {}
+        offset = 0
+        for line in lines:
+            if line.startswith(_NAMES):
+                record = _parsed(line)
+                if shape.is_names(record):
+                    self._names[record[1]] = record[2]
+            else:
+                begin = line[1 : line.find(b",")]
+                if begin.isdigit():
+                    self._places.setdefault(int(begin), []).append((offset, len(line)))
+            offset += len(line)
+
+    def find(self, at: int) -> tuple[list[str], Bucket] | None:
+        for offset, length in reversed(self._places.pop(at, ())):
+            record = _parsed(self._read(offset, length))
+            if shape.is_interval(record):  # a damaged line costs itself alone
+                self._found[at] = self._names.get(record[1], []), record[2]
+                break
+        return self._found.get(at)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except OSError:
+            return b""
+
+
+def _parsed(line: bytes) -> Any:
+    """The line's JSON, or None."""
+    try:
+        return leanjson.loads(line)
+    except ValueError:
+        return None
 
 
 def catalog_id(names: list[str]) -> str:

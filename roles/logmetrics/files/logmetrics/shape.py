@@ -137,6 +137,7 @@ COUNT = {
     "points": {_day: _whole},
     "timeline": ["of", ["is", _second, _digest]],
     "again?": ["of", _second],
+    "waiting?": ["of", ["is", _second, _second, int]],
     "dropped?": ["of", _copy],
     "aside?": {_any: ["is", _second, str]},
     "accounts?": {_any: _second},

@@ -79,7 +79,7 @@ schema_config:
       schema: v13
       index: {prefix: index_, period: 24h}
 """
-FOREIGN = {"pid": 7, "unit": "", "config": "/etc/loki/loki-config.yaml", "text": HOWTO}
+FOREIGN = {"pid": 7, "started": 11, "unit": "", "config": "/etc/loki/loki-config.yaml", "text": HOWTO}
 
 
 def changed(tree: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def test_a_loki_of_somebody_else_may_be_taken_over_with_its_data() -> None:
     wish = ADOPT.wish(seen, 3100)
     assert wish == {
         "execs": [],
-        "loki": {"pid": 7, "unit": "", "port": 3100, "chunks": "/tmp/loki/chunks"},  # noqa: S108 - the how-to's
+        "loki": {"pid": 7, "started": 11, "unit": "", "port": 3100, "chunks": "/tmp/loki/chunks"},  # noqa: S108 - the how-to's
     }
     assert ADOPT.lines(wish)[0].startswith("adopt: the Loki that is here is stopped")
     old, new = ADOPT.schema(FOREIGN, "2026-11-24")

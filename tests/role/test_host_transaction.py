@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host import __main__ as verbs
 from host import activate, adopt, arm, before, disk, removal, stage
 from host.store import Fault, Store
 
@@ -59,9 +60,14 @@ class Machine:
         stage.stage(self.store, wish)
         return {"release": name, "rules": total}
 
-    def go(self, point: dict[str, str], confirm: bool = True) -> dict[str, Any]:
+    def go(self, point: dict[str, str], confirm: bool = True, **wish: object) -> dict[str, Any]:
         """Activate."""
-        return activate.activate(self.store, dict(point), {**WISH, "confirm": confirm})
+        return activate.activate(self.store, dict(point), {**WISH, "confirm": confirm, **wish})
+
+    def rules(self, text: str) -> str:
+        """Put a rule set by; its name."""
+        total = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return stage.put_rules(self.store, {"hash": total, "content": text})
 
     def picture(self) -> dict[str, str]:
         """Managed places: content and mode, or target."""
@@ -137,14 +143,126 @@ def test_rules_alone_touch_one_file(machine: Machine) -> None:
     old, _ = two(machine)
     machine.go(old)
     (machine.etc / "x.conf").write_text("edited by hand")
-    total = stage.put_rules(
-        machine.store, {"hash": hashlib.sha256(b'{"c": 1}').hexdigest()[:12], "content": '{"c": 1}'}
-    )
-    result = machine.go({"release": "a", "rules": total})
+    result = machine.go({"release": "a", "rules": machine.rules('{"c": 1}')}, alone=True)
     assert result["changed"] == [f"file {machine.etc}/rules.json"]
     back = activate.rollback(machine.store, "rules", WISH)
     assert back["to"] == old and (machine.etc / "rules.json").read_text() == '{"a": 1}'
     assert (machine.etc / "x.conf").read_text() == "edited by hand"
+
+
+def test_other_rules_by_a_whole_rollout_put_all_right(machine: Machine) -> None:
+    old, _ = two(machine)
+    machine.go(old)
+    (machine.etc / "x.conf").write_text("edited by hand")
+    machine.go({"release": "a", "rules": machine.rules('{"c": 1}')})
+    assert machine.picture() == dict(sorted({**OLD, "rules.json": '640 {"c": 1}'}.items()))
+
+
+def test_rules_after_a_switch_that_was_cut_off_put_all_right(machine: Machine) -> None:
+    old, new = two(machine)
+    machine.go(old)
+    machine.go(new, confirm=False)
+    result = machine.go({"release": "a", "rules": machine.rules('{"c": 1}')}, alone=True)
+    assert result["outcome"] == "confirmed"
+    assert machine.picture() == dict(sorted({**OLD, "rules.json": '640 {"c": 1}'}.items()))
+
+
+def test_rules_prove_nothing_of_a_host_that_was_not_proven(machine: Machine) -> None:
+    old, _ = two(machine)
+    machine.go(old)
+    machine.store.save({**machine.store.load(), "proven": False})
+    machine.go({"release": "a", "rules": machine.rules('{"c": 1}')}, alone=True)
+    assert machine.store.load()["proven"] is False
+    machine.go({"release": "a", "rules": machine.rules('{"d": 1}')})
+    assert machine.store.load()["proven"] is True
+
+
+def test_other_rules_again_leave_the_releases_to_go_back_to(machine: Machine) -> None:
+    old, new = two(machine)
+    machine.go(old)
+    machine.go({**new, "rules": machine.rules('{"a": 1}')})
+    machine.go({**new, "rules": machine.rules('{"c": 1}')}, alone=True)
+    activate.rollback(machine.store, "rules", WISH)
+    assert activate.rollback(machine.store, "release", WISH)["to"] == old
+
+
+def test_a_point_that_was_never_confirmed_does_not_become_so_by_a_failure(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = two(machine)
+    machine.go(old)
+    machine.go(new, confirm=False)
+    monkeypatch.setattr(activate, "carry_out", lambda *_: "no probe line came out")
+    assert machine.go(old)["outcome"] == "failed"
+    state = machine.store.load()
+    assert (activate.point_of(state), state["proven"]) == (old, False)
+
+
+def test_only_the_run_that_activated_a_point_confirms_it(machine: Machine) -> None:
+    old, new = two(machine)
+    machine.go(old)
+    machine.go(new, confirm=False)
+    keep = {**new, "keep": 3, "budget_mb": 1000}
+    with pytest.raises(Fault, match="is of run test"):
+        verbs.do_confirm(machine.store, {**keep, "run": "another"})
+    assert verbs.do_confirm(machine.store, {**keep, "run": "test"})["outcome"] == "confirmed"
+
+
+def test_the_host_s_own_part_stays_until_the_role_s_folder_goes(machine: Machine) -> None:
+    own = machine.store.root / "host" / "current"
+    old = machine.release("a", {"x.conf": "x1"}, {str(own): "/elsewhere"}, '{"a": 1}')
+    own.parent.mkdir()
+    machine.go(old, confirm=False)
+    assert activate.return_if_due(machine.store, at_boot=False) == "returned"
+    assert own.is_symlink() and machine.picture() == {}
+    assert removal.remove(machine.store)["problem"] == ""
+    assert own.is_symlink()
+
+
+def test_a_first_attempt_that_went_back_leaves_nothing_to_the_second(machine: Machine) -> None:
+    mine = machine.etc / "x.conf"
+    mine.write_text("mine")
+    old, _ = two(machine)
+    machine.go(old, confirm=False)
+    activate.return_if_due(machine.store, at_boot=False)
+    assert mine.read_text() == "mine"
+    mine.write_text("mine, edited")
+    machine.go(old)
+    removal.remove(machine.store)
+    assert mine.read_text() == "mine, edited"
+
+
+def test_a_power_cut_in_a_first_switch_gives_telegraf_s_lines_back(machine: Machine) -> None:
+    conf = machine.top / "telegraf.conf"
+    text = "[[inputs.exec]]\n  commands = ['/etc/telegraf/parse_loki_metrics.py']\n"
+    conf.write_text(text)
+    old, _ = two(machine)
+    machine.go(old, confirm=False, adopt={"execs": [str(conf)], "loki": None})
+    state = machine.store.load()
+    state["pending"]["phase"] = "switching"
+    machine.store.save(state)
+    assert conf.read_text() != text
+    assert activate.return_if_due(machine.store, at_boot=True) == "repaired"
+    assert conf.read_text() == text
+
+
+def test_the_copy_of_a_loki_s_data_goes_with_the_attempt_that_made_it(machine: Machine) -> None:
+    chunks, data = machine.top / "chunks", machine.top / "data"
+    chunks.mkdir()
+    (chunks / "one").write_text("1")
+    data.mkdir()
+    wish = {"execs": [], "loki": {"pid": 0, "started": 0, "unit": "", "port": 1, "chunks": str(chunks)}}
+    assert adopt.take(machine.store, wish, data)
+    (chunks / "two").write_text("2")
+    adopt.forget(machine.store)
+    assert adopt.take(machine.store, wish, data)
+    assert (data / "chunks" / "two").exists()
+
+
+def test_a_process_is_started_again_as_who_it_was() -> None:
+    noted = adopt.started_by_hand(os.getpid())
+    assert (noted["uid"], noted["gid"]) == (os.getuid(), os.getgid())
+    assert set(noted["groups"]) == set(os.getgroups())
 
 
 def test_a_gate_that_comes_after_the_host_s_own_return_gives_up_nothing_more(machine: Machine) -> None:
@@ -314,7 +432,7 @@ def test_what_is_taken_over_is_given_back(machine: Machine) -> None:
     (chunks / "index").mkdir(parents=True)
     (chunks / "index" / "table").write_text("t")
     data.mkdir()
-    loki = {"pid": 0, "unit": "", "port": 1, "chunks": str(chunks)}
+    loki = {"pid": 0, "started": 0, "unit": "", "port": 1, "chunks": str(chunks)}
     wish = {"execs": [str(conf)], "loki": loki}
     assert adopt.take(machine.store, wish, data) == [f"adopt {conf}", f"adopt {chunks}"]
     assert (data / "chunks/index/table").read_text() == "t" and (chunks / "index/table").exists()

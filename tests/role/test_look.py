@@ -154,3 +154,13 @@ def test_a_loki_that_is_not_the_role_s_is_found_by_its_configuration(tmp_path: P
     found = LOOK.foreign_loki(none, config)
     assert (found["pid"], found["config"], found["text"]) == (0, str(config), "auth_enabled: false\n")
     assert LOOK.foreign_loki({**none, "ours": True, "there": True}, config) is None
+
+
+def test_a_foreign_loki_s_secrets_stay_on_its_host() -> None:
+    text = (
+        "storage_config:\n  aws:\n    s3: s3://key:hush@region/bucket\n    secret_access_key: hush\n"
+        "    insecure: false\n  filesystem:\n    directory: /var/loki\npassword: 'hush'\n"
+    )
+    shown = LOOK.veiled(text)
+    assert "hush" not in shown
+    assert "directory: /var/loki" in shown and "insecure: false" in shown

@@ -110,8 +110,29 @@ def test_the_end_of_a_host_that_is_confirmed_or_goes_back() -> None:
     assert ROLLOUT.end(first, no, False)["problem"] == "it went back"
     assert ROLLOUT.end(first, yes, True)["outcome"] == "rolled_back"
     assert "rollout was stopped" in ROLLOUT.end(first, yes, True)["problem"]
-    assert ROLLOUT.end({**first, "problem": "slow"}, yes, True)["problem"] == "slow"
+    ill = ROLLOUT.end({**first, "outcome": "not well", "problem": "slow"}, yes, True)
+    assert (ill["outcome"], ill["problem"]) == ("rolled_back", "slow")
+    assert ROLLOUT.batch_gate({"a": ill}, 0)  # it goes on counting
     assert ROLLOUT.end(first, {"unreachable": True, "msg": "x"}, False)["outcome"] == "unreachable"
+
+
+def test_the_batches_so_far_hold_no_host_that_has_nothing_to_do() -> None:
+    assert ROLLOUT.so_far(["a", "b", "c"], ["idle", "b"]) == ["a", "b"]
+    assert ROLLOUT.so_far(["a"], ["idle"]) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "forks", "interval", "intervals", "minutes"),
+    [
+        (1, 25, 60, 6, 10),  # the least
+        (690, 25, 60, 0, 71),  # 28 rounds of 150 s
+        (1, 25, 300, 6, 42),  # the watch is longer than the least
+    ],
+)
+def test_a_host_waits_for_its_whole_batch_before_it_goes_back(
+    hosts: int, forks: int, interval: int, intervals: int, minutes: int
+) -> None:
+    assert ROLLOUT.confirm_minutes(10, hosts, forks, interval, intervals) == minutes
 
 
 def test_staging_names_each_host_that_is_not_ready() -> None:

@@ -169,6 +169,7 @@ def test_a_rules_file_changed_by_hand_is_noted() -> None:
             "unreachable: ",
         ),
         (said(pending={"who": "bob", "run": "x", "phase": "switching"}), "a change by bob is switching here"),
+        (said(pending={"who": "bob", "run": "x", "phase": "unconfirmed"}), "a rollout by bob is not confirmed here"),
         # Whether that run still goes on, lease_faults says: the next from the same controller finishes its work.
         (said(lease={"who": "root@vm", "run": "killed"}), ""),
         (said(), ""),

@@ -76,7 +76,8 @@ def wish(seen: dict[str, Any], port: int) -> dict[str, Any] | None:
         return None
     its = config_of(loki) if loki else {}
     own = (its.get("server") or {}).get("http_listen_port") or port
-    taken = {"pid": loki["pid"], "unit": loki["unit"], "port": int(own), "chunks": chunks_of(its)}
+    known = {key: loki[key] for key in ("pid", "started", "unit")} if loki else {}
+    taken = {**known, "port": int(own), "chunks": chunks_of(its)}
     return {"execs": execs, "loki": taken if loki else None}
 
 

@@ -94,8 +94,20 @@ def batch_gate(outcomes: dict[str, dict[str, Any] | None], allowed: int) -> list
 
 
 def so_far(order: list[str], batch: list[str]) -> list[str]:
-    """Hosts of all batches up to this one."""
-    return order[: max(order.index(host) for host in batch) + 1]
+    """Hosts of all batches up to this one; the batch may hold hosts that have nothing to do, too (repair.yml)."""
+    places = [order.index(host) for host in batch if host in order]
+    return order[: max(places) + 1] if places else []
+
+
+def confirm_minutes(least: int, hosts: int, forks: int, interval: int, intervals: int) -> int:
+    """Minutes after which a host goes back by itself: `least`, or as long as its whole batch takes.
+
+    A batch of `hosts` is confirmed together: when the last of them, `forks` at a time, has been switched and proven
+    (two intervals and half a minute at the most), and has been watched for some `intervals`. Interval in seconds.
+    """
+    rounds = -(-hosts // max(1, forks))
+    seconds = rounds * (2 * interval + 30) + intervals * interval + 60
+    return max(least, -(-seconds // 60))
 
 
 def staging(outcomes: dict[str, dict[str, Any] | None]) -> list[str]:
@@ -194,6 +206,7 @@ class FilterModule:
             "logmetrics_bad": bad,
             "logmetrics_batch_gate": batch_gate,
             "logmetrics_so_far": so_far,
+            "logmetrics_confirm_within": confirm_minutes,
             "logmetrics_staging": staging,
             "logmetrics_stage_fault": stage_fault,
             "logmetrics_end": end,

@@ -35,6 +35,8 @@ def rules_faults(said: dict[str, Any], run: str) -> list[str]:
     pending = health["pending"]
     if pending and pending.get("run") != run and pending.get("phase") != "unconfirmed":
         lines.append(f"a change by {pending['who']} is {pending['phase']} here; wait for its end, then run this again")
+    elif pending and not pending.get("alone"):
+        lines.append(f"a rollout by {pending['who']} is not confirmed here; finish it by site.yml, or let it go back")
     return lines
 
 

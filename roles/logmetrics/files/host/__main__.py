@@ -3,9 +3,9 @@
 | verb | JSON | does |
 |---|---|---|
 | stage | id, manifest, contents, rules {hash, content} | puts a release into its folder, tries its configs |
-| activate | release, rules, minutes, run, who | switches to it, proves it, else goes back |
+| activate | release, rules, minutes, run, who, lease | switches to it, proves it, else goes back |
 | rules-activate | hash, content, minutes, run, who, lease | the same for a rule set alone; no service restarts |
-| confirm | release, rules, keep, budget_mb, lease | keeps what was activated, drops what is too old |
+| confirm | release, rules, run, keep, budget_mb, lease | keeps what this run activated, drops what is too old |
 | rollback | what (release, rules), minutes, run, who, unconfirmed | goes back by what is on the host, proves it |
 | soak | metrics, interval, intervals, limits, units | watches the self-metrics for some intervals |
 | return, repair | | called by systemd: not confirmed in time; cut off by a reboot |
@@ -15,7 +15,8 @@
 | rules-preview | content, hours, max_bytes, max_seconds | what these rules would count on this host's own logs |
 | rules-soak | document, interval, intervals, limits | watches a canary whose rules were changed |
 
-With a `lease` (lease.py) rules-activate takes the host for its run; confirm and rollback give it back.
+With a `lease` (lease.py) activate and rules-activate take the host for their run, or go on holding it; confirm and
+rollback give it back.
 
 Prints one JSON object. 0 done, 1 not done (`problem` says why), 2 wrong use.
 """
@@ -38,19 +39,26 @@ Wish = Dict[str, Any]
 
 def do_activate(store: Store, wish: Wish) -> Wish:
     """See the table."""
+    hold(wish)
     return activate.activate(store, {"release": wish["release"], "rules": wish["rules"]}, {"confirm": False, **wish})
+
+
+def hold(wish: Wish) -> None:
+    """Take the host for this run, or go on holding it: a rollout may take longer than a lease. Raises Fault."""
+    holder = lease.settle({**wish["lease"], "verb": "take"}) if wish.get("lease") else None
+    if holder:
+        raise Fault(f"{holder['who']} has begun to roll out here meanwhile (run {holder['run']})")
 
 
 def do_rules(store: Store, wish: Wish) -> Wish:
     """See the table."""
-    holder = lease.settle({**wish["lease"], "verb": "take"}) if wish.get("lease") else None
-    if holder:
-        raise Fault(f"{holder['who']} has begun to roll out here meanwhile (run {holder['run']})")
+    hold(wish)
     total = stage.put_rules(store, wish)
     state = store.load()
     if state["rules"] == total and not state["pending"]:
         return {"outcome": "unchanged", "problem": "", "changed": [], "to": activate.point_of(state)}
-    return activate.activate(store, {"release": state["release"], "rules": total}, {"confirm": False, **wish})
+    wish = {"confirm": False, **wish, "alone": True}
+    return activate.activate(store, {"release": state["release"], "rules": total}, wish)
 
 
 def do_confirm(store: Store, wish: Wish) -> Wish:
@@ -63,6 +71,8 @@ def do_confirm(store: Store, wish: Wish) -> Wish:
     if state["pending"]:
         if state["pending"]["phase"] != "unconfirmed":
             raise Fault(f"it is {state['pending']['phase']}, so there is nothing to confirm")
+        if state["pending"]["run"] != wish["run"]:
+            raise Fault(f"what waits here to be confirmed is of run {state['pending']['run']}")
         activate.confirm(store, state)
     gone = store.prune(state, int(wish["keep"]), int(wish["budget_mb"]))
     return {"outcome": "confirmed", "problem": "", "pruned": gone}

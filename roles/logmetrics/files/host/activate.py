@@ -42,23 +42,29 @@ def touched(state: Dict[str, Any], new: Point) -> List[Optional[str]]:
 def activate(store: Store, new: Point, wish: Dict[str, Any]) -> Dict[str, Any]:
     """Bring a staged point into force.
 
-    `wish`: minutes until it must be confirmed, confirm (at once, when proven), run, who.
+    `wish`: minutes until it must be confirmed, confirm (at once, when proven), run, who; alone: the rules are all that
+    is to change. Then the parser takes them over at its next run: no service is started anew, nothing else is touched,
+    and whether they do is seen in the self-metrics (rules_soak.py).
 
     Returns outcome (`activated`, `confirmed`, `rolled_back`, `failed`), problem, journal, changed, from, to, seconds.
     """
     began = time.time()
     state = store.load()
     base, others = base_of(state), touched(state, new)
+    # Where a change of more than rules was cut off, there may be more to put right.
+    before_it = state["pending"] or {"alone": True, "proven": state["proven"]}
+    rules_alone = bool(wish.get("alone") and before_it.get("alone")) and base["release"] == new["release"]
+    proven = bool(before_it.get("proven"))  # of the base
     manifest = store.manifest(new["release"])
     before.keep(store, switch.places(manifest), [service["unit"] for service in manifest["services"]])
     deadline = began + wish["minutes"] * 60
     intent = {"from": base, "to": new, "phase": "switching", "since": began, "deadline": deadline}
-    state["pending"] = {**intent, "run": wish["run"], "who": wish["who"]}
+    state["pending"] = {**intent, "run": wish["run"], "who": wish["who"], "alone": rules_alone, "proven": proven}
     state["proven"] = False
     store.save(state)
     changed: List[str] = []
     problem = arm.arm(deadline) or take_over(store, wish.get("adopt"), changed)
-    problem = problem or carry_out(store, new, others, changed, alone(base, new))
+    problem = problem or carry_out(store, new, others, changed, rules_alone)
     result: Dict[str, Any] = {
         "from": base,
         "to": new,
@@ -73,7 +79,7 @@ def activate(store: Store, new: Point, wish: Dict[str, Any]) -> Dict[str, Any]:
         result.update(go_back(store, state, problem, "rolled_back"))
     else:
         state.update(new)
-        state["proven"] = True
+        state["proven"] = proven or not rules_alone
         state["pending"]["phase"] = "unconfirmed"
         store.save(state)
         result["outcome"] = "activated"
@@ -91,15 +97,6 @@ def take_over(store: Store, adopt_wish: Optional[Dict[str, Any]], changed: List[
     except Exception as error:  # as in carry_out
         return f"could not take over what was there: {error}"
     return ""
-
-
-def alone(base: Point, new: Point) -> bool:
-    """Whether the rules alone differ.
-
-    The parser takes them over at its next run: no service is started anew, nothing else is touched, and whether they do
-    is seen in the self-metrics (soak.py).
-    """
-    return base["release"] == new["release"] and base["rules"] != new["rules"]
 
 
 def carry_out(store: Store, new: Point, others: List[Optional[str]], changed: List[str], rules_alone: bool) -> str:
@@ -132,22 +129,26 @@ def go_back(store: Store, state: Dict[str, Any], why: str, outcome: str) -> Dict
     base: Point = pending["from"]
     if base == pending["to"]:  # a repair: there is nothing else to go back to
         state["pending"] = None
+        state.update(base)  # what was in force before may be a point that was never confirmed
         end = {"outcome": "failed", "undone": [], "old": why}
         arm.disarm()
     else:
         pending["phase"] = "returning"
         store.save(state)
         undone: List[str] = []
-        fault = carry_out(store, base, touched(state, base), undone, alone(base, pending["to"]))
+        alone = pending.get("alone", False)
+        fault = carry_out(store, base, touched(state, base), undone, alone)
         end = {"outcome": "failed" if fault else outcome, "undone": undone, "old": fault}
         if not fault:
             state["pending"] = None
             state.update(base)
-            state["proven"] = base["release"] is not None
+            state["proven"] = base["release"] is not None and (not alone or pending["proven"])
             arm.disarm()
     note = {"at": time.time(), "problem": why, "from": base, "to": pending["to"], "run": pending["run"]}
     state["last"] = {"outcome": end["outcome"], **note}
     store.save(state)
+    if base["release"] is None and state["pending"] is None:
+        adopt.forget(store)
     tail = f", which does not work: {end['old']}" if end["old"] else ""
     say(f"{name_of(pending['to'])}: {why}; went back to {name_of(base)}{tail}")
     return end
@@ -194,8 +195,11 @@ def rollback(store: Store, what: str, wish: Dict[str, Any]) -> Dict[str, Any]:
     if place is None:
         raise Fault(f"there are no earlier {what} on this host to go back to; change the inventory and run site.yml")
     aim, rest = state["history"][place], state["history"][place + 1 :]
-    new = aim if what == "release" else {"release": here["release"], "rules": aim["rules"]}
-    result = activate(store, new, {**wish, "confirm": True})
+    new = aim
+    if what == "rules":  # the releases of before stay what can be gone back to
+        new = {"release": here["release"], "rules": aim["rules"]}
+        rest = state["history"][:place] + rest
+    result = activate(store, new, {**wish, "confirm": True, "alone": what == "rules"})
     if result["outcome"] == "confirmed":
         store.save({**store.load(), "history": rest})
         say(f"asked to go back: from {name_of(here)} to {name_of(new)}")
@@ -217,6 +221,8 @@ def return_if_due(store: Store, at_boot: bool) -> str:
             return "proven, and may still be confirmed"
         base = pending["from"]
         switch.switch(store, base, touched(state, base))
+        if base["release"] is None:
+            adopt.restore_execs(store)
         state.update(base)
         state["pending"], state["proven"] = None, False
         why = "the host went down in the middle of a switch"
@@ -227,8 +233,10 @@ def return_if_due(store: Store, at_boot: bool) -> str:
         say(f"{why}; went back to {name_of(base)}")
         return "repaired"
     minutes = (time.time() - pending["since"]) / 60
-    done = go_back(store, state, f"not confirmed within {minutes:.0f} minutes", "returned")
-    if done["old"] and store.load()["pending"]:
-        # The timer has run out: without this nobody would try again until the next run of the role.
-        arm.arm(time.time() + AGAIN)
+    try:
+        done = go_back(store, state, f"not confirmed within {minutes:.0f} minutes", "returned")
+    finally:  # also where a full disk takes not even the note
+        if store.load()["pending"]:
+            # The timer has run out: without this nobody would try again until the next run of the role.
+            arm.arm(time.time() + AGAIN)
     return str(done["outcome"])

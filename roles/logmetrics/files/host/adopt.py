@@ -24,7 +24,8 @@ STOPS = 120.0  # s that a Loki is given to stop; it writes what it holds
 
 
 def take(store: Store, wish: Dict[str, Any], data: Path = Path("/var/lib/loki")) -> List[str]:
-    """What changed; Fault or OSError. `wish`: execs (Telegraf's files), loki {pid, unit, port, chunks} or None."""
+    """What changed; Fault or OSError. `wish`: execs (Telegraf's files), loki {pid, started, unit, port, chunks} or
+    None."""
     index = before.load(store)
     noted = index.setdefault("adopted", {"execs": [], "loki": None})
     changed = []
@@ -35,11 +36,13 @@ def take(store: Store, wish: Dict[str, Any], data: Path = Path("/var/lib/loki"))
             changed.append(f"adopt {path}")
     loki = wish["loki"]
     if loki:
-        if loki["pid"] and not loki["unit"]:
+        if loki["pid"] and not loki["unit"] and look.ticks_at_start(int(loki["pid"])) == loki["started"]:
             noted["loki"] = started_by_hand(int(loki["pid"])) or noted["loki"]
             save(store, index)
         stop(loki)
         if loki["chunks"] and copy_data(Path(loki["chunks"]), data):
+            noted["copied"] = str(data / "chunks")
+            save(store, index)
             changed.append(f"adopt {loki['chunks']}")
     return changed
 
@@ -74,13 +77,26 @@ def comment_in(path: Path) -> bool:
 
 
 def started_by_hand(pid: int) -> Dict[str, Any]:
-    """How a process was started, so that it can be again; empty where it has ended."""
+    """How a process was started and as whom, so that it can be again; empty where it has ended."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-        return {"command": [os.fsdecode(word) for word in words], "cwd": os.readlink(f"/proc/{pid}/cwd"), "boot": boot}
-    except OSError:
+        status = dict(line.split(":", 1) for line in look.proc(pid, "status").splitlines() if ":" in line)
+        # proc(5): the real id comes first.
+        ids = {"uid": int(status["Uid"].split()[0]), "gid": int(status["Gid"].split()[0])}
+        groups = [int(one) for one in status["Groups"].split()]
+        command = [os.fsdecode(word) for word in words]
+        return {"command": command, "cwd": os.readlink(f"/proc/{pid}/cwd"), "boot": boot, **ids, "groups": groups}
+    except (OSError, KeyError):
         return {}
+
+
+def name_of(uid: int) -> str:
+    """A user's name, its number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def stop(loki: Dict[str, Any]) -> None:
@@ -96,6 +112,8 @@ def stop(loki: Dict[str, Any]) -> None:
     connection.close()
     if loki["unit"]:
         units.systemctl("stop", loki["unit"])
+    elif look.ticks_at_start(pid) != loki["started"]:
+        return  # it has ended, and another process has its number
     else:
         try:
             os.kill(pid, signal.SIGTERM)
@@ -121,23 +139,44 @@ def copy_data(chunks: Path, data: Path) -> bool:
         for name in [".", *files]:
             os.chown(str(Path(top) / name), owner.st_uid, owner.st_gid, follow_symlinks=False)
     disk.clear(target)
+    os.sync()  # what has its final name is taken for whole
     new.rename(target)
     disk.sync_folder(data)
     return True
 
 
+def restore_execs(store: Store) -> List[str]:
+    """Undo what was done to Telegraf's files."""
+    noted = before.load(store).get("adopted")
+    paths = [Path(path) for path in noted["execs"]] if noted else []
+    return [f"restored {path}" for path in paths if path.exists() and comment_in(path)]
+
+
+def forget(store: Store) -> None:
+    """The host is what it was before: the next attempt looks anew at what is there, and copies a Loki's data anew."""
+    noted = before.load(store).get("adopted")
+    if noted and noted.get("copied"):
+        disk.clear(Path(noted["copied"]))
+    disk.clear(before.folder(store))
+
+
 def give_back(store: Store) -> List[str]:
     """Undo what was taken over: Telegraf's lines, and a Loki that ran by hand since this boot is started again."""
     noted = before.load(store).get("adopted")
-    done = []
-    for path in noted["execs"] if noted else []:
-        if Path(path).exists() and comment_in(Path(path)):
-            done.append(f"restored {path}")
+    done = restore_execs(store)
     loki = noted["loki"] if noted else None
     if loki and loki["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"):
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        # As who it was, never as root for somebody else.
+        user = name_of(loki["uid"])
+
+        def as_before() -> None:
+            os.setgroups(loki["groups"])
+            os.setgid(loki["gid"])
+            os.setuid(loki["uid"])
+
         subprocess.Popen(
             loki["command"],
+            preexec_fn=as_before,  # noqa: PLW1509 - no threads here; Popen's own user= is of Python 3.9
             cwd=loki["cwd"],
             start_new_session=True,
             stdin=subprocess.DEVNULL,

@@ -32,6 +32,10 @@ PROBE_PATIENCE = 5.0  # s until a probe line that is not there counts as lost
 PROBE_CREATES = 1.0  # s that a syslog daemon has to make a file for a line
 PROBE_SETTLE = 0.3  # s in which a second copy of it may still come
 NOBODY = 65534
+# A line of YAML whose key says that its value is a secret.
+SECRET = re.compile(
+    r"(?im)^(.*\b[\w-]*(?:secret|passw|token|credential|api_key|access_key|account_key)[\w-]*\"?:)[ \t].*$"
+)
 
 
 def run(command: List[str]) -> str:
@@ -124,8 +128,16 @@ def proc(pid: int, name: str) -> str:
     return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace")
 
 
+def ticks_at_start(pid: int) -> int:
+    """When a process began, in ticks since boot (proc(5): stat's field 22); 0 where it has ended."""
+    try:
+        return int(proc(pid, "stat").rpartition(")")[2].split()[19])
+    except (OSError, IndexError):
+        return 0
+
+
 def process_start(pid: int) -> float:
-    """When a process began, as Unix time by the present clock (proc(5): stat's field 22, in ticks since boot)."""
+    """When a process began, as Unix time by the present clock."""
     ticks = int(proc(pid, "stat").rpartition(")")[2].split()[19])
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - age
@@ -293,7 +305,13 @@ def foreign_loki(service: Dict[str, Any], config: Path) -> Optional[Dict[str, An
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         text = ""
-    return {"pid": pid, "unit": unit, "config": str(path), "text": text}
+    return {"pid": pid, "started": ticks_at_start(pid), "unit": unit, "config": str(path), "text": veiled(text)}
+
+
+def veiled(text: str) -> str:
+    """A configuration without its secrets: nobody needs them, and what is seen of a host may be shown."""
+    text = re.sub(r"(?<=//)[^/@\s]+:[^/@\s]+(?=@)", "veiled", text)
+    return SECRET.sub(r"\1 veiled", text)
 
 
 def json_file(path: Path) -> Optional[Dict[str, Any]]:

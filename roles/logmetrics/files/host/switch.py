@@ -43,7 +43,8 @@ def switch(store: Store, new: Point, others: List[Optional[str]]) -> List[str]:
             disk.link(Path(item["path"]), item["target"])
             changed.append(f"link {item['path']}")
     index = before.load(store)
-    mine = set(places(manifest))
+    # The host's own part stays until the role's folder is deleted: without it nobody could go back, or remove, again.
+    mine = {*places(manifest), str(store.root / "host" / "current")}
     for other in others:
         for path in places(store.manifest(other)):
             if path not in mine and before.put_back(store, path, index):

@@ -127,6 +127,16 @@ def test_a_run_that_is_cut_off_leaves_what_was_known(tmp_path: Path, by: signal.
     assert summary.verdict(found) == {"interrupted": "CUT OFF", "running": "NOT ENDED"}[state]
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_where_the_controller_is_not_ready_no_host_is_said_to_be_as_wanted(check: bool) -> None:
+    host = model.Host()
+    assert host.state(check, running=False, refused=True) == "untouched"
+    host.planned = True
+    assert host.state(check, running=False, refused=True) == "unchanged"
+    host.due = True
+    assert host.state(check, running=False, refused=True) == "untouched"
+
+
 def written(folder: Path) -> dict[str, Any]:
     """The report so far; empty before its first version."""
     return report(folder) if list(folder.glob("*/report.json")) else {}

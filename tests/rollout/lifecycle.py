@@ -100,7 +100,7 @@ def picture(host: Host) -> str:
 def step(settings: dict[str, object], must: set[str], inventory_path: str) -> tuple[dict[str, str], float]:
     """One step; host -> verdict, and the seconds that the run took."""
     where = ("-i", inventory_path)
-    check = common.play_on(where, "site", "--check", **settings)
+    check = common.play_on(where, "site", "--check", "--diff", **settings)
     before = {host.name: common.processes(host) for host in HOSTS}
     began = time.monotonic()
     run = common.play_on(where, "site", **settings)

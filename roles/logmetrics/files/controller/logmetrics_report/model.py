@@ -46,6 +46,7 @@ class Host:
         self.batch = 0
         self.seconds = 0.0
         self.tasks = 0
+        self.planned = False  # preflight knows what is to be done on it
         self.due = False  # preflight's plan holds something for it
         self.plan: list[str] = []
         self.changes: list[str] = []
@@ -62,8 +63,8 @@ class Host:
         self.unreachable = False
         self.touched = False
 
-    def state(self, check: bool, running: bool) -> str:
-        """One of STATES."""
+    def state(self, check: bool, running: bool, refused: bool = False) -> str:
+        """One of STATES. `refused`: the run stopped at the controller itself, before any host."""
         if self.outcome in ENDS:
             return ENDS[self.outcome]
         if self.unreachable:
@@ -72,16 +73,18 @@ class Host:
             return "failed"
         if self.faults or self.problem:
             return "not_ready"
+        if refused and (self.due or not self.planned):
+            return "untouched"
         if check:
             return "would_change" if self.due or self.changes else "unchanged"
         if self.touched:
             return "changed"
         return "untouched" if self.due and not running else "unchanged"
 
-    def document(self, check: bool, running: bool) -> dict[str, Any]:
+    def document(self, check: bool, running: bool, refused: bool) -> dict[str, Any]:
         """The host's part of the report."""
         return {
-            "state": self.state(check, running),
+            "state": self.state(check, running, refused),
             "from": self.begun,
             "to": self.wanted,
             "batch": self.batch,
@@ -195,7 +198,7 @@ class Report:
     def _read_facts(self, it: Host, facts: dict[str, Any]) -> None:
         plan = facts.get("__logmetrics_plan")
         if isinstance(plan, dict):
-            it.due = bool(plan.get("due"))
+            it.planned, it.due = True, bool(plan.get("due"))
             it.plan = [self.clean(str(line)) for line in plan.get("lines", [])]
             if it.due:
                 it.begun, it.wanted = point(plan.get("from")), point(plan)
@@ -229,7 +232,8 @@ class Report:
     def document(self) -> dict[str, Any]:
         """The report as plain data, hosts sorted by how badly they fared, then by name."""
         running = self.state == RUNNING
-        hosts = {name: host.document(self.check, running) for name, host in self.hosts.items() if host.member}
+        refused = any(line.startswith("controller: ") for line in self.controller)
+        hosts = {name: host.document(self.check, running, refused) for name, host in self.hosts.items() if host.member}
         order = sorted(hosts, key=lambda name: (STATES.index(hosts[name]["state"]), name))
         counts = {state: sum(1 for one in hosts.values() if one["state"] == state) for state in STATES}
         now = self.clock()

@@ -193,7 +193,7 @@ def rollback(store: Store, what: str, wish: Dict[str, Any]) -> Dict[str, Any]:
         return {**there, "outcome": "confirmed", "seconds": round(time.time() - began, 1)}
     place = next((n for n, p in enumerate(state["history"]) if p["release"] and p[what] != here[what]), None)
     if place is None:
-        raise Fault(f"there are no earlier {what} on this host to go back to; change the inventory and run site.yml")
+        raise Fault(f"this host has no earlier {what} to go back to; change the inventory and run site.yml")
     aim, rest = state["history"][place], state["history"][place + 1 :]
     new = aim
     if what == "rules":  # the releases of before stay what can be gone back to

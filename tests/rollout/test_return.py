@@ -64,7 +64,7 @@ def test_what_is_not_confirmed_goes_back_by_itself() -> None:
         ONE, "journalctl", "-q", "-t", "logmetrics-rollout"
     )
     assert works(ONE) == ""
-    late = script(ONE, "confirm", release="another", rules=wish["rules"], keep=3, budget_mb=4096)
+    late = script(ONE, "confirm", run=wish["run"], release="another", rules=wish["rules"], keep=3, budget_mb=4096)
     assert "does not run what is to be confirmed: returned: not confirmed within" in late["problem"]
 
 
@@ -87,7 +87,10 @@ def test_a_confirmed_release_survives_its_time_and_a_reboot() -> None:
     wish = another(ONE)
     assert script(ONE, "activate", **wish)["outcome"] == "activated"
     assert (
-        script(ONE, "confirm", release="another", rules=wish["rules"], keep=3, budget_mb=4096)["outcome"] == "confirmed"
+        script(ONE, "confirm", run=wish["run"], release="another", rules=wish["rules"], keep=3, budget_mb=4096)[
+            "outcome"
+        ]
+        == "confirmed"
     )
     cut_power(ONE)
     assert point(ONE)[0] == "another" and works(ONE) == ""
@@ -121,7 +124,7 @@ def test_rules_alone_change_without_a_restart_and_go_back() -> None:
     done = script(ONE, "rules-activate", hash=total, content=content, minutes=5, run="test", who="test")
     assert done["outcome"] == "activated" and done["changed"] == ["file /etc/logmetrics/rules.json"], done
     assert point(ONE) == (old[0], total)
-    confirmed = script(ONE, "confirm", release=old[0], rules=total, keep=3, budget_mb=4096)
+    confirmed = script(ONE, "confirm", run="test", release=old[0], rules=total, keep=3, budget_mb=4096)
     assert confirmed["outcome"] == "confirmed"
     back = script(ONE, "rollback", what="rules", minutes=5, run="test", who="test")
     assert back["outcome"] == "confirmed", back

@@ -23,7 +23,7 @@ from logmetrics import leanjson
 from schedules import Host
 
 COMMAND = Path(__file__).resolve().parents[2] / "roles" / "logmetrics" / "files" / "parse_loki_metrics.py"
-SETUP: dict[str, Any] = {"sources": "two", "place": "plain", "form": "3339", "plain": True, "chunk": 4096}
+SETUP: dict[str, Any] = {"sources": "two", "place": "plain", "form": "3339", "plain": True, "chunk": 4096, "kept": 9}
 # Not repeated at each try: how memory is given and how signals are set up changes nothing that lasts.
 NOTHING_LASTS = {
     *(

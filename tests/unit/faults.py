@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-PARSER = HERE.parents[1] / "roles" / "logmetrics" / "files" / "logmetrics"
+TOP = HERE.parents[1]
+PARSER = Path("roles", "logmetrics", "files", "logmetrics")
 
 
 SEEDS = "1,2,3,4,5,6,7,8"  # of batches of random schedules; a hundred find not every fault
@@ -282,7 +283,7 @@ FOUND = "found"
 def found(fault: Fault, folder: Path) -> str:
     """ "" where a test fails with the fault planted; else what is wrong."""
     copied(folder)
-    path = folder / "logmetrics" / fault.file
+    path = folder / PARSER / fault.file
     text = path.read_text()
     if fault.old not in text:
         return "the text it replaces is no longer there"
@@ -292,13 +293,16 @@ def found(fault: Fault, folder: Path) -> str:
 
 
 def copied(folder: Path) -> None:
-    """The parser and its tests."""
-    shutil.copytree(PARSER, folder / "logmetrics", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(HERE, folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    """The parser and its tests, where they are in the repository, and what they read of it."""
+    for part in (PARSER, HERE.relative_to(TOP)):
+        shutil.copytree(TOP / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("files", "docs"):
+        (folder / part).symlink_to(TOP / part)
 
 
 def tested(tests: str, folder: Path) -> int:
     """The exit code of pytest: 0 where all pass, 1 where one fails."""
+    unit = folder / HERE.relative_to(TOP)
     return subprocess.run(
         [
             sys.executable,
@@ -311,10 +315,10 @@ def tested(tests: str, folder: Path) -> int:
             f"--rootdir={folder}",
             *tests.split(),
         ],
-        cwd=folder / "tests",
+        cwd=unit,
         env={
             **os.environ,
-            "PYTHONPATH": f"{folder}:{folder / 'tests'}:{HERE.parent}",
+            "PYTHONPATH": f"{(folder / PARSER).parent}:{unit}:{HERE.parent}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "LOGMETRICS_SHRINK": "0",
             "LOGMETRICS_SEEDS": os.environ.get("LOGMETRICS_SEEDS", SEEDS),

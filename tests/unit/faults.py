@@ -86,8 +86,8 @@ FAULTS = [
     Fault(
         "files between two runs not seen",
         "sources/file.py",
-        "            self.old.append(track)\n            tracks.append(track)\n            found += 1",
-        "            pass",
+        "            self.old.append(track)\n            tracks.append(track)\n",
+        "",
     ),
     Fault("late writers not read", "sources/file.py", "            kept.append(current)", "            pass"),
     Fault("compressed copies not read", "sources/rotated.py", 'PACKED = (".gz", ".xz",', 'PACKED = (".gzz", ".xzz",'),
@@ -168,8 +168,8 @@ FAULTS = [
     Fault(
         "a copy beside its original counts, too",
         "sources/file.py",
-        "            tracks.append(track)\n            found += 1\n",
-        "            found += 1\n",
+        "            tracks.append(track)\n",
+        "",
         "test_sources_hard.py",
     ),
     Fault(
@@ -288,7 +288,7 @@ def found(fault: Fault, folder: Path) -> str:
     if fault.old not in text:
         return "the text it replaces is no longer there"
     path.write_text(text.replace(fault.old, fault.new, 1))
-    code = tested(fault.tests, folder)
+    code, _ = tested(fault.tests, folder)
     return "" if code == 1 else f"NOT FOUND (pytest: exit {code})"
 
 
@@ -300,10 +300,10 @@ def copied(folder: Path) -> None:
         (folder / part).symlink_to(TOP / part)
 
 
-def tested(tests: str, folder: Path) -> int:
-    """The exit code of pytest: 0 where all pass, 1 where one fails."""
+def tested(tests: str, folder: Path) -> tuple[int, str]:
+    """The exit code of pytest, 0 where all pass and 1 where one fails, and the line that says which."""
     unit = folder / HERE.relative_to(TOP)
-    return subprocess.run(
+    done = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -324,8 +324,10 @@ def tested(tests: str, folder: Path) -> int:
             "LOGMETRICS_SEEDS": os.environ.get("LOGMETRICS_SEEDS", SEEDS),
         },
         capture_output=True,
+        text=True,
         check=False,
-    ).returncode
+    )
+    return done.returncode, (done.stdout.splitlines() or [""])[-2:][0]
 
 
 def control(numbers: list[int]) -> str:
@@ -333,8 +335,8 @@ def control(numbers: list[int]) -> str:
     tests = dict.fromkeys(" ".join(FAULTS[number - 1].tests for number in numbers).split())
     with tempfile.TemporaryDirectory() as folder:
         copied(Path(folder))
-        code = tested(" ".join(tests), Path(folder))
-    return f"  0 {SOUND if not code else f'nothing planted: A TEST FAILS (pytest: exit {code})'}"
+        code, line = tested(" ".join(tests), Path(folder))
+    return f"  0 {f'nothing planted: A TEST FAILS (pytest: exit {code}): {line}' if code else SOUND}"
 
 
 def plant(number: int) -> str:

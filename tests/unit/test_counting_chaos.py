@@ -81,6 +81,15 @@ def test_what_is_lost_is_said(late: str, number: int, record_property: Callable[
 
 SHORT = {"sources": "one", "place": "plain", "form": "3164", "plain": False, "chunk": 4096, "kept": 9}
 FOUND: dict[str, list[Step]] = {
+    # A copy that was read long ago was new again by the time of the last look, which was set back.
+    "new again": [
+        ("half", 0),
+        ("rotate_pack", 0, "gz"),
+        ("write", 0, 1),
+        ("two", 1),
+        ("rotate", 0, "number", False, False),
+        ("jump", -40),
+    ],
     # A line after the clock was set back, in a file that is then older than the empty one of before: it was missed.
     "missed": [
         ("half", 0),

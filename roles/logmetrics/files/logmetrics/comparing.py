@@ -305,10 +305,10 @@ class Comparison:
             try:
                 found = list(map(search, messages))
                 took = time.thread_time() - began
+                watch.working = None  # what follows is not the rule's doing
                 if took > cost.slowest * len(messages):
                     cost.slowest, cost.slow_source = took / len(messages), source
                     cost.slow_line = self.mask.line(program, _slowest(search, messages))
-                watch.working = None
             except TooSlow:
                 watch.set_aside(rule)
                 continue

@@ -36,6 +36,7 @@ MOST_PAUSES = 10  # that can be in an hour of running, each followed by a run or
 MAX_POINTS = 4000  # a run finishes no more points than this, for Telegraf's buffers
 KEPT_POINTS = 30_000  # that wait in the state to be sent again; of a backlog's the history alone has the older
 ACCOUNTS_PART = 5  # part of the run's budget that user databases may take to answer
+MOST_OPEN = 50_000  # numbers of intervals that are over and not sent yet, before no more is read
 LEAST = 3  # intervals that a run may finish whatever they hold, so that a backlog shrinks
 DAY = 86_400
 LEAP = DAY  # seconds between two runs; after more, or less than none, the clock may be wrong
@@ -44,20 +45,36 @@ IDLE_NAME_DAYS = 7  # a captured name that has not occurred for so long is forgo
 
 
 class Counter(Sink):
-    """Feeds what sources read into the tally."""
+    """Feeds what sources read into the tally; stops a source behind which too much waits to be sent.
 
-    def __init__(self, tally: Tally) -> None:
-        self.tally = tally
+    `waiting`: {interval: numbers} of the state. `passed`: up to which time each source had been read before this run.
+    """
+
+    def __init__(self, tally: Tally, waiting: dict[int, int], passed: dict[str, int]) -> None:
+        self.tally, self.waiting, self.passed = tally, waiting, passed
 
     def lines(self, source: str, data: bytes | memoryview, offset: int) -> int:
         """See Sink."""
+        if self._is_full(source):
+            return 0
         self.tally.add_lines(source, data)
         return len(data)
 
     def entries(self, source: str, entries: list[Entry]) -> int:
         """See Sink."""
+        if self._is_full(source):
+            return 0
         self.tally.add_entries(source, entries)
         return len(entries)
+
+    def _is_full(self, source: str) -> bool:
+        """Whether intervals that this source has passed hold more than is to be kept in memory.
+
+        Nothing waits for ever: of the source that is the furthest behind they are over, and are sent.
+        """
+        at = self.tally.slot(max(self.passed.get(source, 0), self.tally.passed.get(source, 0)))
+        numbers = sum(number for slot, number in self.waiting.items() if slot < at)
+        return numbers + sum(len(bucket) for slot, bucket in self.tally.open.items() if slot < at) > MOST_OPEN
 
 
 class Run:
@@ -216,6 +233,7 @@ class Run:
         lag = read_bytes = 0
         # What is new in the configuration is read from now on, as at a first run.
         runtime.settle(state["sources"], all_sources, lambda source: self._start(source, beginning=False))
+        waiting = {int(at): len(bucket) for at, bucket in state["open"].items()}
         for number, source in enumerate(all_sources):
             cursor = state["sources"].get(source.name)
             if cursor is None:
@@ -226,7 +244,11 @@ class Run:
             tally.carried.update({path: at for path, at in carried.items() if at >= tally.carry_from})
             tally.watch = self.watch
             looked = self.clock()
-            report = source.read(cursor, Counter(tally), budget.share(len(all_sources) - number))
+            before = {
+                path: place.get("passed", 0) for path, place in cursor.get("paths", {source.name: cursor}).items()
+            }
+            counter = Counter(tally, waiting, before)
+            report = source.read(cursor, counter, budget.share(len(all_sources) - number))
             cursor["carried"] = {path: at for path, at in tally.carried.items() if _belongs(path, cursor, source.name)}
             self.faults += report.faults
             self.notes += report.notes

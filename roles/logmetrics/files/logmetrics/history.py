@@ -99,10 +99,11 @@ class History:
     def _records(self, day: str) -> Iterator[tuple[int, list[str], Bucket, int]]:
         names: dict[str, list[str]] = {}
         for line in self._lines(day):
+            if line.startswith(_NAMES):
+                _note_names(names, line)
+                continue
             record = _parsed(line)
-            if shape.is_names(record):
-                names[record[1]] = record[2]
-            elif shape.is_interval(record):
+            if shape.is_interval(record):
                 yield record[0], names.get(record[1], []), record[2], record[3]
 
     def _lines(self, day: str) -> Iterator[bytes]:
@@ -133,9 +134,7 @@ class _Day:
         offset = 0
         for line in lines:
             if line.startswith(_NAMES):
-                record = _parsed(line)
-                if shape.is_names(record):
-                    self._names[record[1]] = record[2]
+                _note_names(self._names, line)
             else:
                 begin = line[1 : line.find(b",")]
                 if begin.isdigit():
@@ -157,6 +156,15 @@ class _Day:
                 return file.read(length)
         except OSError:
             return b""
+
+
+def _note_names(names: dict[str, list[str]], line: bytes) -> None:
+    """Note what a line names, once: an id is made from the names."""
+    begin = len(_NAMES) + 2
+    if line[begin : line.find(b'"', begin)].decode("ascii", "replace") not in names:
+        record = _parsed(line)
+        if shape.is_names(record):
+            names[record[1]] = record[2]
 
 
 def _parsed(line: bytes) -> Any:

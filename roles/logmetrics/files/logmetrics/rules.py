@@ -278,9 +278,9 @@ def hits(rules: list[Rule], message: bytes, watch: Watch | None = None) -> Itera
         except TooSlow:
             watch.set_aside(rule, message)
             continue
+        watch.working = None  # what is made of a match is not the regex's doing
         if found is not None:
             yield Hit(rule, times, found)
-    watch.working = None
 
 
 def _unfit(doc: Any) -> str:

@@ -109,6 +109,7 @@ _PLACE = {
     "passed?": _time,
     "gone?": _time,
     "olddirs?": ["of", str],
+    "judged?": ["of", ["is", _whole, _whole, _whole, _whole]],
 }
 _CURSOR = {
     "paths?": {_any: _PLACE},

@@ -183,8 +183,22 @@ def _anywhere(rests: list[Sequence]) -> bytes:
         (begin,) = before
         if begin and all(byte_of(node) >= 0 for node in begin):
             behind = b"(?<=" + regextree.text(begin) + regextree.text(literal(bytes([byte]))) + b")"
+    if not behind:
+        after = [_by_the_last(rest, byte) for rest in after]
     rest = _any_of(after)
     return b".*" + regextree.text(literal(bytes([byte]))) + behind + (b"(?:" + rest + b")" if rest else b"")
+
+
+def _by_the_last(rest: Sequence, byte: int) -> Sequence:
+    """What follows the byte, where a repeat comes next that may hold the byte, too: seen from the last one in it.
+
+    Else each of many such bytes would look at all that follows, again and again.
+    """
+    if rest and rest[0][0] == "*" and len(rest[0][3]) == 1 and rest[0][3][0][0] == "b":
+        mask = rest[0][3][0][1]
+        if mask >> byte & 1:
+            return (("*", 0, rest[0][2], (("b", mask & ~(1 << byte)),)), *rest[1:])
+    return rest
 
 
 def _first_places(rest: Sequence) -> dict[int, int]:

@@ -147,6 +147,7 @@ class Tally:
         found = self._views.get(key)
         if found is None:
             found = self._views[key] = rules.view(source)
+            found.without(self.watch.aside)
         return found
 
     def add_lines(self, source: str, data: bytes | memoryview) -> None:

@@ -68,7 +68,8 @@ class Watch:
     def set_aside(self, rule: Rule, message: bytes | None = None) -> None:
         """This rule is not tried again in this run; `message` is what it was too slow on."""
         self.working = None
-        self.aside.append(rule)
+        if rule not in self.aside:
+            self.aside.append(rule)
         if message is not None:
             self.slow[rule] = message
 

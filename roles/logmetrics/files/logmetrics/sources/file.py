@@ -476,9 +476,16 @@ class _Follower:
         found = 0
         unclear = moved = False
         tracks = [*not_these, *self.old, *([self.live] if self.live else [])]
+        judged: list[list[int]] = self.place.get("judged", [])
+        still: list[list[int]] = []
         for path, stat in siblings(self.path, self.olddirs):
             inode = stat.st_dev, stat.st_ino
+            me = [*inode, stat.st_size, stat.st_mtime_ns]
             other = self.known.get(inode, self.path)
+            if me in judged:
+                # Read, or known for one that was: a clock that was set back since makes it no newer.
+                still.append(me)
+                continue
             if stat.st_mtime_ns < since or (other != self.path and _has_inode(other, inode)):
                 continue
             try:
@@ -490,7 +497,10 @@ class _Follower:
                 continue
             track = Track(path, reader.stat)
             try:
-                if any(_same_log(one, reader, reader.stat) for one in tracks):
+                known = next((one for one in tracks if _same_log(one, reader, reader.stat)), None)
+                if known is not None:
+                    if known is not self.live:  # that may be truncated before it is read
+                        still.append(me)
                     continue
                 # So that a copy of it which is there already, too, is known for one.
                 track.sign(reader)
@@ -502,7 +512,12 @@ class _Follower:
             self.known[inode] = self.path
             self.old.append(track)
             tracks.append(track)
+            still.append(me)
             found += 1
+        if still:
+            self.place["judged"] = still[-MAX_OLD:]
+        else:
+            self.place.pop("judged", None)
         return found, unclear, moved
 
     def _is_written(self, stat: os.stat_result) -> bool:

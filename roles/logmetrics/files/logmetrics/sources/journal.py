@@ -10,6 +10,7 @@ systemd.journal-fields(7).
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 
@@ -28,6 +29,8 @@ NAME = "journal"
 _FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_COMM,_HOSTNAME,_SOURCE_REALTIME_TIMESTAMP"
 _READ = 1 << 18
 _BATCH = 2000  # entries handed on at once
+_BATCH_BYTES = 1 << 20  # or so many of their lines
+_STALLED = 0.2  # seconds that journalctl is waited for at the least, however little time is left
 _SECOND = 1_000_000_000
 _STAMP_DIGITS = 17  # microseconds: up to the year 5138
 # journalctl says this where it may not read the system's journal, and then shows the user's own entries alone.
@@ -68,7 +71,8 @@ class JournalSource(Source):
             first = bool(after)
             batch: list[Entry] = []
             places: list[str] = []
-            for fields in run.entries(self.line_max):
+            size = 0
+            for fields in run.entries(self.line_max, budget):
                 place = fields[b"__CURSOR"].decode("ascii", "replace")
                 if first:
                     first = False
@@ -81,15 +85,20 @@ class JournalSource(Source):
                 batch.append(entry)
                 places.append(place)
                 report.bytes += len(entry[3]) + 1
-                if len(batch) >= _BATCH:
-                    if not _hand_on(cursor, sink, batch, places) or budget.over:
+                size += len(entry[3])
+                over = budget.over
+                if len(batch) >= _BATCH or size >= _BATCH_BYTES or over:
+                    taken = _hand_on(cursor, sink, batch, places)
+                    batch, places, size = [], [], 0
+                    if over or not taken:
                         report.at_end = False
                         run.stop()
-                        batch, places = [], []
                         break
-                    batch, places = [], []
             if batch and not _hand_on(cursor, sink, batch, places):
                 report.at_end = False
+            if run.late:
+                report.at_end = False
+                run.stop()
         run.complain(report)
         if not report.faults:
             (report.ended if report.at_end else report.unfinished).add(NAME)
@@ -140,7 +149,7 @@ def _entry(fields: Fields, line_max: int) -> Entry | None:
     pid = fields.get(b"SYSLOG_PID") or fields.get(b"_PID") or b""
     micros = int(stamp)
     head = _rfc3339(micros).encode("ascii") + b" " + (fields.get(b"_HOSTNAME") or b"-") + b" " + program
-    line = head + (b"[" + pid[:32] + b"]: " if pid else b": ") + message
+    line = head + (b"[" + pid[:32].replace(b"\n", b"#012") + b"]: " if pid else b": ") + message
     # The sequence number keeps two equal messages of one microsecond apart.
     sequence = fields[b"__CURSOR"].partition(b";i=")[2].partition(b";")[0]
     try:
@@ -175,6 +184,7 @@ class _Journalctl:
         self._out = -1
         self._err = -1
         self._stopped = False
+        self.late = False  # there was no time to wait for more of it
         self._status: int = 0
         self._message = b""
 
@@ -219,10 +229,15 @@ class _Journalctl:
         elif self._status and not self._stopped and "No journal files were" not in said:
             report.faults.append(f"journal: {said or 'journalctl failed'}; try journalctl as the user of the run")
 
-    def entries(self, value_max: int) -> Iterator[Fields]:
-        """Each entry's fields; a value is cut after `value_max` bytes."""
+    def entries(self, value_max: int, budget: Budget | None = None) -> Iterator[Fields]:
+        """Each entry's fields; a value is cut after `value_max` bytes. Ends early, and `late`, where it is too slow."""
+        stream = _Stream(self._out, budget)
+        yield from self._entries(stream, value_max)
+        self.late = stream.late
+
+    @staticmethod
+    def _entries(stream: _Stream, value_max: int) -> Iterator[Fields]:
         fields: Fields = {}
-        stream = _Stream(self._out)
         while True:
             line = stream.line(value_max + 256)
             if line is None:
@@ -250,12 +265,18 @@ class _Journalctl:
 class _Stream:
     """Lines and counted bytes from a pipe, in constant memory."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: int, budget: Budget | None = None) -> None:
         self._handle = handle
+        self._budget = budget
+        self.late = False
         self._buffer = b""
         self._at = 0
 
     def _more(self) -> bool:
+        # A journal on a slow disk must not make the run outlast its time.
+        if self._budget is not None and not select.select([self._handle], [], [], max(_STALLED, self._budget.left))[0]:
+            self.late = True
+            return False
         data = os.read(self._handle, _READ)
         self._buffer = self._buffer[self._at :] + data
         self._at = 0

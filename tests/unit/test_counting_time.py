@@ -344,3 +344,33 @@ def test_what_a_backlog_sends_again_is_bounded_in_the_state_and_in_each_run(
     assert not decoded(world)["waiting"]
     world.settle()
     assert world.stored() == world.expected()
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_backlog_is_read_no_further_than_what_waits_to_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    """Else all of it would be in memory, and in the state; no file waits for another for ever."""
+    monkeypatch.setattr(count, "MAX_POINTS", 20)
+    monkeypatch.setattr(count, "MOST_OPEN", 30)
+    world = World(tmp_path / "w", chunk=400, pattern="*.log")
+    paths = [world.logs / f"{name}.log" for name in "ab"[:files]]
+    for path in paths:
+        path.touch()
+    world.run()
+    for _ in range(200):
+        world.advance(60)
+        for path in paths:
+            world.append(path, world.log.line(world.now) + world.log.line(world.now))
+    most = runs = 0
+    while runs < 400:
+        world.run()
+        most = max(most, len(decoded(world)["open"]))
+        world.advance(1)
+        runs += 1
+        if "logs.parser.lag_bytes 0 " in world.outputs[-1] and len(decoded(world)["open"]) < 3:
+            break
+    assert runs < 300
+    assert most < 30 + 20  # and a piece of the log
+    world.settle()
+    assert world.stored() == world.expected()

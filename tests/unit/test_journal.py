@@ -59,9 +59,11 @@ class Kept(Sink):
     def __init__(self, most: int = 1 << 30) -> None:
         self.most = most
         self.entries_: list[Entry] = []
+        self.sizes: list[int] = []  # bytes of each batch
 
     def entries(self, source: str, entries: list[Entry]) -> int:
         assert source == "journal"
+        self.sizes.append(sum(len(line) for _, _, _, line in entries))
         taken = entries[: max(0, self.most - len(self.entries_))]
         self.entries_ += taken
         return len(taken)
@@ -127,6 +129,31 @@ def test_bytes_newlines_and_long_values(tmp_path: Path) -> None:
     found = [message for _, _, message, _ in sink.entries_]
     assert found == [b"a#012sshd[1]: Accepted x", b"\xff\xfe\x00b", b"x" * 1000, b"=", b"after"]
     assert all(b"\n" not in line for _, _, _, line in sink.entries_)
+
+
+def test_long_entries_come_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_BATCH_BYTES", 2500)
+    make(tmp_path / "j", [(START + n, {**SSHD, "MESSAGE": b"x" * 1000}) for n in range(20)])
+    sink, report = read(tmp_path / "j", {"cursor": None})
+    assert len(sink.entries_) == 20 and report.at_end
+    assert max(sink.sizes) < 2500 + 1100
+
+
+def test_a_journal_that_is_slower_than_the_run_s_time_is_read_on_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").write_bytes(export(1, START, SSHD))
+    program = tmp_path / "journalctl"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/one; exec sleep 60\n")  # as on a disk that hangs
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    began = time.monotonic()
+    cursor: dict[str, Any] = {"cursor": None}
+    sink = Kept()
+    report = journal.JournalSource("", 65_536).read(cursor, sink, Budget(0.5))
+    assert time.monotonic() - began < 30
+    assert (len(sink.entries_), report.at_end, report.faults) == (1, False, [])
+    assert cursor["cursor"]
 
 
 def test_each_entry_once_over_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

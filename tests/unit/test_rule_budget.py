@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from logmetrics import leanjson
+from logmetrics.rules import RuleSet, hits
+from logmetrics.watch import Watch
 from world import METRIC, RULES, START, World
 
 EVIL = {"metric": "logs.test.evil", "type": "counter", "program": ["app"], "match": r"^event (\d+\d+)+x"}
@@ -47,3 +49,27 @@ def test_a_sound_rule_is_never_set_aside_for_its_work_alone(tmp_path: Path) -> N
     assert world.stored() == world.expected() == {START + 60: 8000}
     assert METRIC in world.outputs[-1]
     assert not [text for text in world.outputs if "rule_timeouts 1" in text]
+
+
+def test_a_rule_is_set_aside_once_for_all_files_of_a_run(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", pattern="*.log")
+    world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [EVIL, *RULES["rules"]]}))  # type: ignore[misc]
+    world.settings.rule_budget = 0.1
+    paths = [world.logs / f"{name}.log" for name in "abc"]
+    for path in paths:
+        path.touch()
+    world.run()
+    world.advance(65)
+    for path in paths:
+        world.append(path, world.line(world.now, TRAP))
+    world.run()
+    assert "logs.parser.rule_timeouts 1 " in world.outputs[-1]
+    assert len([fault for fault in world.faults if "set aside" in fault]) == 1
+
+
+def test_what_is_made_of_a_match_is_not_charged_to_its_rule() -> None:
+    """Names of families and accounts that take long to look up."""
+    watch = Watch(1.0)
+    rule = RuleSet.from_document(RULES, "test").rules[-1]
+    working = [watch.working for _ in hits([rule], b"event 1", watch)]
+    assert working == [None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
 import json
 import time
 from pathlib import Path
@@ -372,5 +374,26 @@ def test_a_backlog_is_read_no_further_than_what_waits_to_be_sent(
             break
     assert runs < 300
     assert most < 30 + 20  # and a piece of the log
+    world.settle()
+    assert world.stored() == world.expected()
+
+
+def test_a_correction_waits_for_a_history_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails for a moment: said, and put right by the next run."""
+    world = with_a_long_past(tmp_path / "w")
+    world.write(5, ago=world.now - START - 70)
+    real = builtins.open
+
+    def failing(path: Any, *arguments: Any, **named: Any) -> Any:
+        if "/points-" in str(path):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "open", failing)
+    world.telegraf += 1
+    world.run()
+    monkeypatch.setattr(builtins, "open", real)
+    assert "logs.script_error 1" in world.outputs[-1]
+    assert any("points-" in fault and "check the disk" in fault for fault in world.faults)
     world.settle()
     assert world.stored() == world.expected()

@@ -386,6 +386,9 @@ class Run:
                 state.setdefault("late", {})[str(at)] = late[at]
                 continue
             sent = self._sent(at) if can else None
+            if can and sent is None and self.history.faults:
+                state.setdefault("late", {})[str(at)] = late[at]  # until the history can be read
+                continue
             if sent is None:
                 # Not to be corrected, or too old for it: the oldest interval that is not sent yet.
                 buckets.merge(still_open.setdefault(max(at // interval * interval, state["closed"]), {}), late[at])
@@ -436,11 +439,14 @@ class Run:
         me = runtime.identity()
         if me != state["identity"]:
             state["again"] = sorted(self.history.finished(self._hour_ago()).union(state.get("again", ())))
-            state["identity"] = me
+            if not self.history.faults:
+                state["identity"] = me
         again: list[int] = state.get("again", [])
         points = number = 0
         while number < len(again) and (points <= MAX_POINTS or number < LEAST):
             sent = self._sent(again[number])
+            if self.history.faults:
+                break  # it is tried again by the next run
             if sent is not None:
                 due[again[number]] = sent
                 points += len(sent[0]) + len(sent[1])
@@ -455,6 +461,9 @@ class Run:
             last = stage and not finished <= self.now < finished + SECOND_TIME and points <= MAX_POINTS
             if not stage or last:
                 sent = (state["catalogs"][one[2]], one[3]) if len(one) > 3 else self._sent(at)
+                if sent is None and self.history.faults:
+                    waiting.append(one)
+                    continue
                 if sent is not None:
                     due[at] = sent
                     points += len(sent[0]) + len(sent[1]) if last else 0
@@ -553,6 +562,7 @@ class Run:
         finally:
             self.watch.stop()
         lines = self.finish(tally, horizon)
+        self.faults += self.history.faults
         self.save_and_print(lines, write)
 
 

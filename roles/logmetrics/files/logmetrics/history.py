@@ -35,6 +35,7 @@ class History:
         self.sizes = sizes
         self._pending: dict[str, list[bytes]] = {}
         self._days: dict[str, _Day] = {}  # those that `find` was asked for
+        self.faults: list[str] = []  # files that could not be read
 
     def append(self, at: int, catalog: str, names: list[str], bucket: Bucket, finished: int) -> None:
         """Note an interval that was finished, or corrected, at the Unix time `finished`; `catalog` names `names`."""
@@ -90,11 +91,22 @@ class History:
         return {at for day in self.sizes for at, _, _, finished in self._records(day) if since <= finished}
 
     def find(self, at: int) -> tuple[list[str], Bucket] | None:
-        """The last record of one interval, or None. A file is read once; what a caller adds to a record stays in it."""
+        """The last record of one interval, or None. A file is read once; what a caller adds to a record stays in it.
+
+        Where `faults` grows, it is not known whether there is one.
+        """
         day = _day(at)
         if day not in self._days:
-            self._days[day] = _Day(self._path(day), self._lines(day))
-        return self._days[day].find(at)
+            before = len(self.faults)
+            index = _Day(self._path(day), self._lines(day))
+            if len(self.faults) > before:
+                return None
+            self._days[day] = index
+        try:
+            return self._days[day].find(at)
+        except OSError as error:
+            self._note(error)
+            return None
 
     def _records(self, day: str) -> Iterator[tuple[int, list[str], Bucket, int]]:
         names: dict[str, list[str]] = {}
@@ -116,8 +128,13 @@ class History:
                     if left < 0:
                         return
                     yield line
-        except OSError:
+        except FileNotFoundError:
             return
+        except OSError as error:
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        self.faults.append(f"{error.filename or self.folder}: cannot be read: {error.strerror}; check the disk")
 
     def _path(self, day: str) -> str:
         return f"{self.folder}/{_PREFIX}{day}"
@@ -142,20 +159,15 @@ class _Day:
             offset += len(line)
 
     def find(self, at: int) -> tuple[list[str], Bucket] | None:
-        for offset, length in reversed(self._places.pop(at, ())):
-            record = _parsed(self._read(offset, length))
+        """As in History. Raises OSError."""
+        for offset, length in reversed(self._places.get(at, ()) if at not in self._found else ()):
+            with open(self._path, "rb") as file:
+                file.seek(offset)
+                record = _parsed(file.read(length))
             if shape.is_interval(record):  # a damaged line costs itself alone
                 self._found[at] = self._names.get(record[1], []), record[2]
                 break
         return self._found.get(at)
-
-    def _read(self, offset: int, length: int) -> bytes:
-        try:
-            with open(self._path, "rb") as file:
-                file.seek(offset)
-                return file.read(length)
-        except OSError:
-            return b""
 
 
 def _note_names(names: dict[str, list[str]], line: bytes) -> None:

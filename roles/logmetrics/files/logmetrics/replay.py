@@ -43,10 +43,13 @@ def points(settings: config.Config, since: int, until: int, metric: str) -> Iter
     state, _ = Store(settings.state_dir, VERB).load()
     if not state:
         raise Fault(f"{settings.state_dir}: holds no state; nothing was counted here yet")
-    for at, zeros, bucket in History(settings.state_dir, state["points"]).between(since, until):
+    history = History(settings.state_dir, state["points"])
+    for at, zeros, bucket in history.between(since, until):
         for line in buckets.points(bucket, zeros, at):
             if line.startswith(metric):
                 yield line
+    if history.faults:
+        raise Fault(history.faults[0])
 
 
 def main(path: str, since: str, until: str, metric: str, json: bool) -> int:

@@ -63,12 +63,16 @@ def test_a_number_ends_no_counting_in_a_log_without_stamps(tmp_path: Path) -> No
         assert sum(world.stored().values()) == 30
 
 
-def test_a_line_without_a_stamp_belongs_to_the_one_before_it_in_a_backlog(tmp_path: Path) -> None:
-    world = World(tmp_path / "w")
+def counts_what_has_no_stamp(world: World) -> None:
     rules = {"format": 1, "hash": "x", "rules": [{"metric": METRIC, "type": "counter", "match": "^ +event"}]}
     world.rules_path.write_text(json.dumps(rules))
     world.path.touch()
     world.run()
+
+
+def test_a_line_without_a_stamp_belongs_to_the_one_before_it_in_a_backlog(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    counts_what_has_no_stamp(world)
     world.advance(60)
     world.run()
     world.advance(5)
@@ -302,10 +306,7 @@ def test_a_point_is_sent_by_the_next_run_and_after_ten_minutes_again_and_then_no
 
 def test_a_line_without_a_stamp_belongs_to_the_line_before_it_of_the_run_before(tmp_path: Path) -> None:
     world = World(tmp_path / "w")
-    rules = {"format": 1, "hash": "x", "rules": [{"metric": METRIC, "type": "counter", "match": "^ +event"}]}
-    world.rules_path.write_text(json.dumps(rules))
-    world.path.touch()
-    world.run()
+    counts_what_has_no_stamp(world)
     world.advance(119)
     world.append(world.path, world.line(world.now, "noise"))
     world.run()

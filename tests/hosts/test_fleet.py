@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 from fleet import hosts
 from fleet.fleets import FLEETS
@@ -19,7 +20,10 @@ def test_a_host_that_ended_without_podmans_knowledge_is_made_anew() -> None:
     show = "{{.State.ConmonPid}} {{.State.Pid}}"  # the process that would note it, and the host's init
     for process in podman("inspect", "--format", show, host.container).split():
         os.kill(int(process), signal.SIGKILL)
-    assert hosts.containers(TEST)[host.container]["state"] == hosts.LOST
+    deadline = time.monotonic() + 30
+    while hosts.containers(TEST)[host.container]["state"] != hosts.LOST:  # its last process has still to be reaped
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     hosts.up(TEST)
     assert hosts.containers(TEST)[host.container]["state"] == hosts.RUNNING
     assert hosts.system_state(host) == hosts.RUNNING

@@ -159,8 +159,11 @@ def containers(fleet: Fleet) -> dict[str, dict[str, str]]:
 
 def _lives(pid: int, container: str) -> bool:
     """Whether the process is still the container's init: another may have its number."""
+    own = Path("/proc") / str(pid)
     try:
-        return container in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+        named = (own / "comm").read_text(encoding="utf-8").strip() == "systemd"
+        # Not every layout of control groups has the container's name in it.
+        return named or container in (own / "cgroup").read_text(encoding="utf-8")
     except OSError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from causes.ledger import Ledger
 from causes.shell import release, sh, wait_for, write
@@ -29,6 +30,11 @@ maxretry = 1000
 action = proof-bad
 """
 ACTION = "[Definition]\nactionstart =\nactionstop =\nactioncheck =\nactionban = %s\nactionunban = /bin/true\n"
+
+
+def is_banned(address: str) -> bool:
+    """By fail2ban's own word."""
+    return address in sh("fail2ban-client", "status", "sshd")
 
 
 def set_up() -> None:
@@ -64,7 +70,7 @@ def cause(ledger: Ledger) -> None:
     )
     for address in ("192.0.2.66", "2001:db8::66"):
         sh("fail2ban-client", "set", "sshd", "banip", address)
-        wait_for("the ban", lambda address=address: address in sh("fail2ban-client", "status", "sshd"))  # type: ignore[misc]
+        wait_for("the ban", partial(is_banned, address))
     ledger.add("fail2ban", "address banned by hand", 2, fail2ban__ban=1)
     sh("fail2ban-client", "set", "sshd", "unbanip", "192.0.2.66")
     ledger.add("fail2ban", "address released by hand", 1, fail2ban__unban=1)

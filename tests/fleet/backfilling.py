@@ -19,6 +19,7 @@ import sys
 import tarfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from fleet import history, hosts, proof
@@ -92,9 +93,9 @@ def write_live(seconds: int, truth: dict[str, Counter[int]]) -> None:
         truth[metric].update({int(at): number for at, number in minutes.items()})
 
 
-def wait_for(what: str, holds: object, deadline: float) -> None:
+def wait_for(what: str, holds: Callable[[], bool], deadline: float) -> None:
     """Wait until holds() is true; FleetError where that takes too long."""
-    while not holds():  # type: ignore[operator]
+    while not holds():
         if time.time() > deadline:
             raise FleetError(f"{what}: not within {ARRIVAL} s")
         time.sleep(5)

@@ -202,7 +202,7 @@ class Proof:
         """How long after its activation a host's first point of the new set was printed."""
         waits = {}
         for name, one in found.items():
-            newest = self.operator.settings["logmetrics_rules_extra"][0]["metric"].split(".")[1]  # type: ignore[index]
+            newest = self.operator.settings["logmetrics_rules_extra"][0]["metric"].split(".")[1]  # type: ignore[index]  # settings of our own, a list
             first = next((at[2] for at in one["intervals"] if newest in at[1]), None)
             waits[name] = (first or 1e12) - self.activated(name)
         worst = max(waits.values())

@@ -46,12 +46,12 @@ class Sandbox:
         self.rules = folder / "rules.json"
         self.config = folder / "config.json"
         self.said: list[str] = []
-        diag.say = self._say  # type: ignore[assignment]
-        diag.stderr = self._say  # type: ignore[assignment]
-        count.where = _unforeseen  # type: ignore[assignment]
+        diag.say = self._say  # type: ignore[assignment]  # stands in for it
+        diag.stderr = self._say  # type: ignore[assignment]  # stands in for it
+        count.where = _unforeseen  # type: ignore[assignment]  # stands in for it
         self.out = journal.nameless_file()
         now = time.time()  # the same for all runs
-        count.Run.__init__.__defaults__ = (lambda: now,)  # type: ignore[attr-defined]
+        count.Run.__init__.__defaults__ = (lambda: now,)  # type: ignore[attr-defined]  # a function has them
 
     def _say(self, messages: list[str], level: str = "err") -> None:
         self.said += map(diag.one_line, messages)
@@ -134,7 +134,7 @@ def logs(box: Sandbox, data: bytes) -> None:
     """Bytes as a log, in two pieces; the fast lane and the exact one say the same."""
     found = []
     options, data = data[:1] or b"\0", data[1:]
-    rules = RULES if options[0] & 1 else {**RULES, "rules": [*RULES["rules"], ANY_PROGRAM]}  # type: ignore[misc]
+    rules = RULES if options[0] & 1 else {**RULES, "rules": [*RULES["rules"], ANY_PROGRAM]}
     cut = len(data) // 2
     bulk_from = tally.BULK_FROM
     for least in (0, 1 << 40):

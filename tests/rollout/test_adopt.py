@@ -99,7 +99,7 @@ def set_up_as_the_howto_says() -> None:
 
 
 def take_away() -> None:
-    """All of it."""
+    """All of it; a test that failed may have left no service and no Loki."""
     sh(
         "systemctl disable --quiet --now telegraf || true; pkill -KILL -x loki || true; sleep 1; "
         "userdel telegraf || true; rm -rf /tmp/loki /etc/loki /etc/telegraf /usr/local/bin/loki /usr/bin/telegraf "

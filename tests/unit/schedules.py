@@ -228,11 +228,11 @@ class Host(World):
     def run_briefly(self, looks: int) -> None:
         """A run whose time is used up in the middle of what is new."""
         real = count.Budget
-        count.Budget = lambda _: Looks(looks)  # type: ignore[assignment,misc]
+        count.Budget = lambda _: Looks(looks)  # type: ignore[assignment,misc]  # stands in for the class
         try:
             self.run()
         finally:
-            count.Budget = real  # type: ignore[misc]
+            count.Budget = real  # type: ignore[misc]  # the class itself again
 
     def replay(self, ago: float) -> None:
         """Graphite was away for long, everything sent is gone; then the operator has the finished points sent again."""

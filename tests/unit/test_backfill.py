@@ -228,7 +228,7 @@ def test_history_and_live_points_are_all_of_it_and_nothing_twice(
         if minute == 50:
             world.compress(0, "gz")
         if minute == 60:
-            world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [*RULES["rules"], new]}))  # type: ignore[misc]
+            world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [*RULES["rules"], new]}))
         world.write(5)
         world.advance(60)
         world.run()

@@ -215,7 +215,7 @@ def test_nobody_reads_the_output(tmp_path: Path) -> None:
 
 
 def rules(metric: str) -> bytes:
-    return leanjson.dumps({"format": 1, "hash": metric, "rules": [{**RULES["rules"][0], "metric": metric}]})  # type: ignore[index]
+    return leanjson.dumps({"format": 1, "hash": metric, "rules": [{**RULES["rules"][0], "metric": metric}]})  # type: ignore[index]  # a list of rules
 
 
 def test_new_rules_take_over_at_an_intervals_start_and_late_lines_go_to_the_old(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_broken_rules_stop_nothing(tmp_path: Path) -> None:
 def test_a_regex_that_python_does_not_take_is_set_aside(tmp_path: Path) -> None:
     world = World(tmp_path / "w")
     bad = {"metric": "logs.test.bad", "type": "counter", "program": ["app"], "match": "(unclosed"}
-    world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [bad, *RULES["rules"]]}))  # type: ignore[misc]
+    world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [bad, *RULES["rules"]]}))
     eventful(world)
     world.settle()
     assert world.stored() == world.expected()

@@ -38,7 +38,7 @@ def test_each_line_counts_what_it_counted(host: str) -> None:
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_lines_are_of_many_programs(host: str) -> None:
     """Else nothing would be compared."""
-    packs = Counter(str(metric).split(".")[1] for one in kept(host) for metric in one["counts"])  # type: ignore[attr-defined]
+    packs = Counter(str(metric).split(".")[1] for one in kept(host) for metric in one["counts"])  # type: ignore[attr-defined]  # a JSON object of our own
     web = {"nginx", "apache", "haproxy", "phpfpm"}
     stores = {"postgresql", "mariadb", "postfix", "dovecot"}
     machine = {"systemd", "timers", "time", "packages", "docker"}

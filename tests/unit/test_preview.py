@@ -252,6 +252,23 @@ def test_a_costly_rule_is_shown_with_a_line(tmp_path: Path) -> None:
     assert not costs["logs.slow"]["timeout"] and costs["logs.good"]["slow_line"] is None
 
 
+def test_what_is_done_to_show_a_line_is_not_charged_to_its_rule(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    path.write_text("".join(line(START, text) for text in ["event 1", "report " + "k=v;" * 1000 + " end"]))
+    rules = doc(counter("logs.slow", "^report .*;.*;.*9$"))
+    working = []
+
+    class Mask(masking.Mask):
+        def line(self, program: bytes | None, message: bytes) -> str:
+            working.append(comparison.tally.watch.working)
+            return super().line(program, message)
+
+    comparison = comparing.Comparison(doc(), rules, Mask([]), lambda _: True, rule_budget=60)
+    preview.read_logs(comparison, oldlogs.named([str(path)]), 0, preview.Reading(0, 0), oldlogs.Progress("x", False))
+    comparison.close()
+    assert working == [None]
+
+
 def test_the_costs_are_shares_of_the_new_set(tmp_path: Path, log: Path) -> None:
     costs = run(tmp_path, OLD, NEW, str(log))[1]["costs"]
     assert {(one["metric"], one["set"]) for one in costs if one["set"] != "new"} == {

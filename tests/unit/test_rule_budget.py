@@ -18,7 +18,7 @@ TRAP = "event " + "1" * 40
 @pytest.mark.parametrize("lines", [3, 400])
 def test_a_backtracking_rule_is_set_aside_and_the_others_are_exact(tmp_path: Path, lines: int) -> None:
     world = World(tmp_path / "w", chunk=1 << 20)
-    world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [EVIL, *RULES["rules"]]}))  # type: ignore[misc]
+    world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [EVIL, *RULES["rules"]]}))
     world.settings.rule_budget = 0.2
     world.path.touch()
     world.run()
@@ -53,7 +53,7 @@ def test_a_sound_rule_is_never_set_aside_for_its_work_alone(tmp_path: Path) -> N
 
 def test_a_rule_is_set_aside_once_for_all_files_of_a_run(tmp_path: Path) -> None:
     world = World(tmp_path / "w", pattern="*.log")
-    world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [EVIL, *RULES["rules"]]}))  # type: ignore[misc]
+    world.rules_path.write_bytes(leanjson.dumps({**RULES, "rules": [EVIL, *RULES["rules"]]}))
     world.settings.rule_budget = 0.1
     paths = [world.logs / f"{name}.log" for name in "abc"]
     for path in paths:

@@ -200,9 +200,9 @@ def test_a_c_library_that_knows_no_summer_time_in_a_zone_without_one_stops_no_st
     def old(fields: tuple[int, ...]) -> float:
         if fields[8] == 1:
             raise OverflowError("mktime argument out of range")
-        return real(fields)  # type: ignore[arg-type]
+        return real(fields)  # type: ignore[arg-type]  # the real one's own types
 
     monkeypatch.setattr(time, "mktime", old)
     at = real((2026, 11, 24, 8, 30, 0, 0, 0, -1))
     monkeypatch.setattr(stamp, "_settled", {})
-    assert stamp.parse(b"Nov 24 08:30:07 h sshd[1]: x", at)[:1] == (int(at) + 7,)  # type: ignore[index]
+    assert stamp.parse(b"Nov 24 08:30:07 h sshd[1]: x", at)[:1] == (int(at) + 7,)  # type: ignore[index]  # None would fail the test, too

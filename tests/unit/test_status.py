@@ -22,7 +22,7 @@ FAMILY = {
 
 
 def rules(*more: dict[str, Any], name: str = "two") -> bytes:
-    return leanjson.dumps({**RULES, "hash": name, "rules": [*RULES["rules"], *more]})  # type: ignore[misc]
+    return leanjson.dumps({**RULES, "hash": name, "rules": [*RULES["rules"], *more]})
 
 
 def found(world: World, intervals: int = 0) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from logmetrics import codes, lines, sweep, tally
+from logmetrics import codes, lines, regextree, sweep, sweepguard, tally
 from logmetrics.compile import DEFAULT_PACKS_DIR, document, read_packs
 from logmetrics.rules import RuleSet
 from logmetrics.rulespec import pack_names
@@ -104,6 +104,15 @@ def test_plain_counters_take_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> No
         b"containerd",
     }
     assert sum(plainly.values()) < 3000 * 0.08
+
+
+def test_a_guard_looks_once_at_what_follows_many_equal_bytes() -> None:
+    """From the last of them alone: from each, a line of 64 KiB of them would take minutes."""
+    guard = sweepguard.guard([regextree.parse(rb"^a .*;[^ ]* end")])
+    assert guard is not None and re.match(guard, b"a b;c;d end")
+    begin, _, behind = guard.partition(b";")
+    assert begin == b"a .*"
+    assert re.match(behind, b"d end") and not re.match(behind, b"c;d end")
 
 
 def test_no_regex_goes_beyond_its_line() -> None:

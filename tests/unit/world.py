@@ -21,7 +21,7 @@ from logmetrics.sources import file as file_source
 from writer import METRIC, Log, Truth
 
 START = 1_795_452_000  # a whole minute
-RULES = {
+RULES: dict[str, Any] = {
     "format": 1,
     "hash": "one",
     "rules": [{"metric": METRIC, "type": "counter", "program": ["app"], "match": "^event"}],

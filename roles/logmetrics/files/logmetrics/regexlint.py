@@ -295,7 +295,7 @@ def shape(pattern: str) -> Shape:
         end=all(_anchored(list(branch)[::-1], "AT_END") for branch in branches),
         alternatives=len(branches),
         loose=anchored.count(False),
-        widths=tuple(int(width) for width in tree.getwidth()),  # type: ignore[arg-type]
+        widths=tuple(int(width) for width in tree.getwidth()),  # type: ignore[arg-type]  # the parser's own numbers
         never=never,
         dead=dead[0] if dead else None,
         groups=groups,

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .sweepregex import Script
 
 try:
-    from _collections import _count_elements  # type: ignore[import-not-found]
+    from _collections import _count_elements  # type: ignore[import-not-found]  # typeshed does not have it
 except ImportError:
 
-    def _count_elements(mapping: dict, iterable: object) -> None:  # type: ignore[type-arg]
-        for one in iterable:  # type: ignore[attr-defined]
+    def _count_elements(mapping: dict, iterable: object) -> None:  # type: ignore[type-arg]  # of any keys
+        for one in iterable:  # type: ignore[attr-defined]  # as Counter does
             mapping[one] = mapping.get(one, 0) + 1
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from logmetrics import cli, config, count, diag, leanjson, state
+from logmetrics import cli, config, count, diag, leanjson, shape, state
 from logmetrics.errors import Busy, Fault, StateTooNew
 from world import METRIC, RULES, START, World
 
@@ -140,6 +140,27 @@ def test_one_damaged_generation_costs_nothing(tmp_path: Path, how: str) -> None:
     world.settle()
     assert world.stored() == world.expected()
     assert world.lost == 0
+
+
+@pytest.mark.parametrize("word", ["/a\0b", "/a\ud800"])
+def test_what_no_system_takes_as_a_path_is_no_state(tmp_path: Path, word: str) -> None:
+    """Under a right checksum it would end every run from then on."""
+    world = World(tmp_path / "w")
+    eventful(world)
+    world.run()
+    content = state.Store(str(world.state), "count").load()[0]
+    assert content is not None and shape.is_count(content)
+    cursor = content["sources"][str(world.path)]
+    place = cursor["paths"][str(world.path)]
+    for changed in (
+        {**cursor, "paths": {word: place}},
+        {**cursor, "paths": {str(world.path): {**place, "live": {**place["live"], "path": word}}}},
+        {**cursor, "paths": {str(world.path): {**place, "olddirs": [word]}}},
+        {**cursor, "twins": [word]},
+        {**cursor, "carried": {word: 0}},
+        {**cursor, "cursor": word},
+    ):
+        assert not shape.is_count({**content, "sources": {str(world.path): changed}})
 
 
 def test_both_damaged_is_said_and_counting_goes_on(tmp_path: Path) -> None:
@@ -291,6 +312,8 @@ GOOD = {"format": 1, "sources": [{"type": "journal"}]}
         ({"sources": []}, '"sources" must be a list such as'),
         ({"sources": [{"type": "pipe"}]}, "must have"),
         ({"sources": [{"type": "file", "path": "x"}]}, "needs an absolute path"),
+        ({"sources": [{"type": "file", "path": "/x\ud800"}]}, "needs an absolute path"),
+        ({"state_dir": "/x\ud800"}, '"state_dir" must be an absolute path'),
         ({"sources": [{"type": "file", "path": "/x", "pth": "/y"}]}, 'no key "pth"'),
         ({"sources": [{"type": "journal"}, {"type": "journal"}]}, "named twice"),
         ({"format": 2}, "format 2 is newer"),

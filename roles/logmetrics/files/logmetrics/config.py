@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import leanjson
 from .errors import Fault
+from .shape import is_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _wrong(value: Any, kind: str, least: float, most: float, path: str) -> str:
     elif kind == "text":
         wanted = "" if isinstance(value, str) else "text"
     elif kind == "path":
-        wanted = "" if isinstance(value, str) and value.startswith("/") and "\0" not in value else "an absolute path"
+        wanted = "" if is_word(value) and value.startswith("/") else "an absolute path"
     elif kind == "url":
         fits = isinstance(value, str) and value.startswith(("http://", "https://"))
         wanted = "" if fits else "a URL that begins with http:// or https://"
@@ -187,7 +188,7 @@ def _wrong_sources(value: Any, path: str) -> str:
         if unknown:
             raise Fault(f'{path}: a source of type {kind} has no key "{min(unknown)}"; remove it')
         where = source.get("path" if kind == "file" else "directory", "")
-        if not isinstance(where, str) or "\0" in where or (not where.startswith("/") and (kind == "file" or where)):
+        if not is_word(where) or (not where.startswith("/") and (kind == "file" or where)):
             raise Fault(f"{path}: the source {source!r} needs an absolute path")
         if (kind, where) in seen:
             raise Fault(f"{path}: the source {where or kind} is named twice; keep one, or its lines count twice")

@@ -8,6 +8,8 @@ length, or a table of named keys, in which one that ends in "?" may be missing a
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Collection
@@ -18,6 +20,14 @@ _LARGEST = 1 << 64
 
 def _any(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def is_word(value: Any) -> bool:
+    """What the system takes as a path or an argument: no NUL (execve(2), open(2)), nothing that has no bytes."""
+    try:
+        return isinstance(value, str) and b"\0" not in os.fsencode(value)
+    except UnicodeError:
+        return False
 
 
 def _whole(value: Any) -> bool:
@@ -50,7 +60,7 @@ def _digest(value: Any) -> bool:
 
 def _copy(value: Any) -> bool:
     """The name of a copy of a rule set (see `rulebook`)."""
-    return isinstance(value, str) and value.startswith("rules-") and "/" not in value and "\0" not in value
+    return is_word(value) and value.startswith("rules-") and "/" not in value
 
 
 def _name(value: Any) -> bool:
@@ -100,7 +110,7 @@ _BUCKET = {_name: _value}
 _TRACK = {
     **dict.fromkeys(("dev", "head", "head_length", "ino", "mtime", "offset", "size", "tail"), _whole),
     "scanned": int,
-    "path": str,
+    "path": is_word,
 }
 _PLACE = {
     "live": (_TRACK, None),
@@ -108,14 +118,14 @@ _PLACE = {
     "looked": _time,
     "passed?": _time,
     "gone?": _time,
-    "olddirs?": ["of", str],
+    "olddirs?": ["of", is_word],
     "judged?": ["of", ["is", _whole, _whole, _whole, _whole]],
 }
 _CURSOR = {
-    "paths?": {_any: _PLACE},
-    "twins?": ["of", str],
-    "cursor?": (str, None),
-    "carried?": {_any: int},
+    "paths?": {is_word: _PLACE},
+    "twins?": ["of", is_word],
+    "cursor?": (is_word, None),
+    "carried?": {is_word: int},
     "read_to?": _time,
     "passed?": _time,
     "looked?": _time,

@@ -311,6 +311,7 @@ GOOD = {"format": 1, "sources": [{"type": "journal"}]}
         ({"state_dir": "state"}, '"state_dir" must be an absolute path'),
         ({"sources": []}, '"sources" must be a list such as'),
         ({"sources": [{"type": "pipe"}]}, "must have"),
+        ({"sources": [{"type": {}}]}, "must have"),
         ({"sources": [{"type": "file", "path": "x"}]}, "needs an absolute path"),
         ({"sources": [{"type": "file", "path": "/x\ud800"}]}, "needs an absolute path"),
         ({"state_dir": "/x\ud800"}, '"state_dir" must be an absolute path'),

@@ -182,7 +182,7 @@ def _wrong_sources(value: Any, path: str) -> str:
     seen = set()
     for source in value:
         kind = source.get("type") if isinstance(source, dict) else None
-        if kind not in _SOURCE_KEYS:
+        if not isinstance(kind, str) or kind not in _SOURCE_KEYS:
             raise Fault(f'{path}: a source must have "type": "file" or "journal", not {source!r}')
         unknown = set(source) - _SOURCE_KEYS[kind]
         if unknown:

@@ -91,8 +91,8 @@ class Promtail(Peer):
         """promtail.yaml as a mapping."""
         stages: list[dict[str, object]] = []
         for rule, regex in zip(job.rules, job.regexes(), strict=True):
-            counter = {"type": "Counter", "max_idle_duration": "24h", "prefix": "bench_"}
-            counter["config"] = {"match_all": True, "action": "inc"}  # type: ignore[assignment]
+            counter: dict[str, object] = {"type": "Counter", "max_idle_duration": "24h", "prefix": "bench_"}
+            counter["config"] = {"match_all": True, "action": "inc"}
             # (The strings of JSON are strings of LogQL.)
             match = {"selector": f'{{job="b"}} |~ {json.dumps(regex)}', "stages": [{"metrics": {rule.name: counter}}]}
             stages.append({"match": match})

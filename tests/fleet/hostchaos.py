@@ -206,8 +206,8 @@ systemctl daemon-reload
 systemctl start var-lib-logmetrics.mount
 """
 # fspick(2) and fsconfig(2) by their numbers, which are the same on all architectures.
-FORBID = """
-import ctypes, os, sys, time
+FORBID = """python3 - <<'EOF'
+import ctypes, os, time
 call = ctypes.CDLL(None, use_errno=True).syscall
 call.restype = ctypes.c_long
 def done(*words):
@@ -217,16 +217,17 @@ def done(*words):
     return found
 AT_FDCWD, SET_FLAG, RECONFIGURE = -100, 0, 7
 for left in reversed(range(200)):
+    handle = done(433, AT_FDCWD, b"/var/lib/logmetrics", 0)
+    done(431, handle, SET_FLAG, b"ro", None, 0)
     try:
-        handle = done(433, AT_FDCWD, sys.argv[1].encode(), 0)
-        done(431, handle, SET_FLAG, b"ro", None, 0)
         done(431, handle, RECONFIGURE, None, None, 0)
         break
     except OSError:
         if not left:
             raise
-        os.close(handle)
-        time.sleep(0.1)
+    os.close(handle)
+    time.sleep(0.1)
+EOF
 """
 FILL = "cat /dev/zero > /var/lib/logmetrics/filler 2>/dev/null || sync"
 UNIT = """
@@ -318,9 +319,7 @@ def forbid_writing(host: Host) -> None:
     """The state's file system becomes read-only, as the kernel does after an error."""
     # The file system itself, not its mount as mount(8) would, too: a service that starts meanwhile gets a mount of its
     # own, which would stay read-only. It cannot while a run has a file open for writing (mount(2), EBUSY).
-    hosts.execute(host, "python3", "-c", FORBID, "/var/lib/logmetrics")
-    time.sleep(BROKEN_DISK)
-    sh(host, "mount -o remount,rw /var/lib/logmetrics")
+    break_disk(host, FORBID, "mount -o remount,rw /var/lib/logmetrics")
 
 
 def steps(kind: Kind, duration: int, seed: str) -> list[Step]:

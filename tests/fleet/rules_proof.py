@@ -211,8 +211,7 @@ class Proof:
         """How long after its activation a host's first point of the new set was printed."""
         waits = {}
         for name, one in found.items():
-            newest = self.operator.settings["logmetrics_rules_extra"][0]["metric"].split(".")[1]  # type: ignore[index]  # settings of our own, a list
-            first = next((at[2] for at in one["intervals"] if newest in at[1]), None)
+            first = next((at[2] for at in one["intervals"] if self.current in at[1]), None)
             waits[name] = (first or 1e12) - self.activated(name)
         worst = max(waits.values())
         self.show(
@@ -250,11 +249,12 @@ class Proof:
         running = self.operator.start("rules")
         self.until(lambda: self.second_batch_began(reports), 240)
         self.operator.kill(running)
-        pending = [name for name, one in self.states_read().items() if one["pending"]]
+        waiting = {name: one["pending"] for name, one in self.states_read().items() if one["pending"]}
+        pending = list(waiting)
         what = "killed in the second batch"
         if wait:
             # Each host itself knows until when it waits.
-            end = max((one["pending"]["deadline"] for one in self.states_read().values() if one["pending"]), default=0)
+            end = max((one["deadline"] for one in waiting.values()), default=0)
             time.sleep(max(0, end - time.time()) + 2 * INTERVAL)
             read = self.states_read()
             back = [name for name in pending if (read[name]["last"] or {}).get("outcome") == "returned"]

@@ -46,12 +46,12 @@ class Sandbox:
         self.rules = folder / "rules.json"
         self.config = folder / "config.json"
         self.said: list[str] = []
-        diag.say = self._say  # type: ignore[assignment]  # stands in for it
-        diag.stderr = self._say  # type: ignore[assignment]  # stands in for it
-        count.where = _unforeseen  # type: ignore[assignment]  # stands in for it
+        diag.say = self._say  # type: ignore[assignment]  # kept here, not in syslog
+        diag.stderr = self._say  # type: ignore[assignment]  # the same
+        count.where = _unforeseen  # type: ignore[assignment]  # what is unforeseen ends the fuzzing
         self.out = journal.nameless_file()
         now = time.time()  # the same for all runs
-        count.Run.__init__.__defaults__ = (lambda: now,)  # type: ignore[attr-defined]  # a function has them
+        count.Run.__init__.__defaults__ = (lambda: now,)  # type: ignore[attr-defined]  # the clock; mypy takes __init__ for no function
 
     def _say(self, messages: list[str], level: str = "err") -> None:
         self.said += map(diag.one_line, messages)

@@ -236,7 +236,7 @@ def test_nobody_reads_the_output(tmp_path: Path) -> None:
 
 
 def rules(metric: str) -> bytes:
-    return leanjson.dumps({"format": 1, "hash": metric, "rules": [{**RULES["rules"][0], "metric": metric}]})  # type: ignore[index]  # a list of rules
+    return leanjson.dumps({"format": 1, "hash": metric, "rules": [{**RULES["rules"][0], "metric": metric}]})
 
 
 def test_new_rules_take_over_at_an_intervals_start_and_late_lines_go_to_the_old(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
 import pytest
 from fleet import programs_report
@@ -19,7 +20,7 @@ HOSTS = ("deb11", "deb12", "deb13")
 RULES = [rule for pack in read_packs(pack_names([DEFAULT_PACKS_DIR]), [DEFAULT_PACKS_DIR]) for rule in pack.rules]
 
 
-def kept(host: str) -> list[dict[str, object]]:
+def kept(host: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (programs_report.LINES / f"{host}.jsonl").read_text().splitlines()]
 
 
@@ -38,7 +39,7 @@ def test_each_line_counts_what_it_counted(host: str) -> None:
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_lines_are_of_many_programs(host: str) -> None:
     """Else nothing would be compared."""
-    packs = Counter(str(metric).split(".")[1] for one in kept(host) for metric in one["counts"])  # type: ignore[attr-defined]  # a JSON object of our own
+    packs = Counter(str(metric).split(".")[1] for one in kept(host) for metric in one["counts"])
     web = {"nginx", "apache", "haproxy", "phpfpm"}
     stores = {"postgresql", "mariadb", "postfix", "dovecot"}
     machine = {"systemd", "timers", "time", "packages", "docker"}

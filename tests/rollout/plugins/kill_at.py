@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]  # ansible has no types
 
@@ -40,7 +41,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
         self.after = float(os.environ.get("LOGMETRICS_KILL_AFTER", "0"))
         self.list = os.environ.get("LOGMETRICS_TASKS")
 
-    def v2_playbook_on_task_start(self, task, is_conditional) -> None:  # type: ignore[no-untyped-def]  # as ansible calls it
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Called in the main process before a task goes to its hosts."""
         self.number += 1
         if self.list:

@@ -280,6 +280,12 @@ def parse(pattern: str) -> Any:
         return _sre.parse(pattern.encode())
 
 
+def _widths(tree: Any) -> tuple[int, int]:
+    """Least and greatest length of a match."""
+    least, most = tree.getwidth()
+    return int(least), int(most)
+
+
 def shape(pattern: str) -> Shape:
     """Anchors, widths and groups of a pattern that compiles."""
     tree = parse(pattern)
@@ -295,7 +301,7 @@ def shape(pattern: str) -> Shape:
         end=all(_anchored(list(branch)[::-1], "AT_END") for branch in branches),
         alternatives=len(branches),
         loose=anchored.count(False),
-        widths=tuple(int(width) for width in tree.getwidth()),  # type: ignore[arg-type]  # the parser's own numbers
+        widths=_widths(tree),
         never=never,
         dead=dead[0] if dead else None,
         groups=groups,
@@ -405,8 +411,7 @@ def _collect_groups(
                 mask = 0
                 for part in _masks(list(body), fold):
                     mask |= part
-                widths = (int(body.getwidth()[0]), int(body.getwidth()[1]))
-                groups[names[number]] = GroupShape(optional, mask, widths)
+                groups[names[number]] = GroupShape(optional, mask, _widths(body))
             _collect_groups(list(body), names, groups, optional, fold)
         elif name == "BRANCH":
             for branch in value[1]:

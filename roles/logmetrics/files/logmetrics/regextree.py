@@ -14,7 +14,7 @@ import sys
 
 try:
     from re import _constants as _codes  # type: ignore[attr-defined]  # Python 3.11 and later
-    from re import _parser  # type: ignore[attr-defined]  # typeshed does not have it
+    from re import _parser  # type: ignore[attr-defined]  # Python 3.11 and later; typeshed does not have it
 except ImportError:
     import sre_constants as _codes
     import sre_parse as _parser
@@ -320,7 +320,9 @@ class Positions:
         self.empty, self.first, self.last = self._walk(sequence)
 
     def _walk(self, sequence: Sequence) -> tuple[bool, set[int], set[int]]:
-        empty, first, last = True, set(), set()  # type: ignore[var-annotated]  # sets of positions
+        empty = True
+        first: set[int] = set()
+        last: set[int] = set()
         for node in sequence:
             one_empty, one_first, one_last = self._one(node)
             self._link(last, one_first)

@@ -14,18 +14,18 @@ from . import stamp
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from typing import Any
+    from typing import Any, Iterable
 
     from .codes import Codes
     from .rules import Rule, View
     from .sweepregex import Script
 
 try:
-    from _collections import _count_elements  # type: ignore[import-not-found]  # typeshed does not have it
+    from _collections import _count_elements  # type: ignore[import-not-found]  # CPython's own: typeshed does not have it
 except ImportError:
 
-    def _count_elements(mapping: dict, iterable: object) -> None:  # type: ignore[type-arg]  # of any keys
-        for one in iterable:  # type: ignore[attr-defined]  # as Counter does
+    def _count_elements(mapping: dict[Any, int], iterable: Iterable[Any]) -> None:
+        for one in iterable:
             mapping[one] = mapping.get(one, 0) + 1
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from fleet import history, hosts, proof
 from fleet.fleets import FLEETS
 from fleet.history import FAILED, METRICS, SECONDS, Store, Written
-from fleet.podman import podman
+from fleet.podman import unpack
 from fleet.progress import FleetError, say
 
 TOP = Path(__file__).resolve().parents[2]
@@ -81,7 +81,7 @@ def put_old_logs(written: Written) -> None:
             info = tarfile.TarInfo(f"var/log/{name}")
             info.size, info.mode, info.mtime = len(data), 0o640, written.mtimes[name]
             archive.addfile(info, io.BytesIO(data))
-    podman("cp", "-", f"{HOST.container}:/", stdin=buffer.getvalue())
+    unpack(HOST.container, buffer.getvalue())
     # podman gives them to root's group.
     hosts.execute(HOST, "sh", "-c", "chgrp adm /var/log/syslog.*")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from fleet import artifacts, images, keys, namespace, network, packages
 from fleet.cache import key_of, lock
 from fleet.fleets import MIRROR, Fleet, Host, named
-from fleet.podman import command, podman, query
+from fleet.podman import command, podman, query, unpack
 from fleet.progress import FleetError, reason_in, run, say
 from fleet.recipes import ROOTFS
 
@@ -232,7 +232,7 @@ def _start(host: Host, wanted: Plan, there: dict[str, dict[str, str]]) -> bool:
     if not now:
         labels = [f"--label={LABEL_FLEET}={host.fleet}", f"--label={LABEL_MADE_OF}={wanted.key}"]
         podman("create", *labels, *wanted.arguments)
-        podman("cp", "-", f"{host.container}:/", stdin=wanted.seed)
+        unpack(host.container, wanted.seed)
     elif now["state"] == RUNNING:
         return False
     try:

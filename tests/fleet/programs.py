@@ -31,7 +31,7 @@ from logmetrics.rulespec import Rule, pack_names
 
 from fleet import artifacts, hosts, loki, network, programs_report, proof
 from fleet.fleets import FLEETS, Fleet, Host
-from fleet.podman import podman
+from fleet.podman import unpack
 from fleet.progress import FleetError, say
 
 PROGRAMS = FLEETS["programs"]
@@ -145,7 +145,7 @@ class Run:
 
     def set_up(self, groups: Sequence[str]) -> None:
         """Give the host the parser and what causes the events; start its programs."""
-        podman("cp", "-", f"{self.host.container}:/", stdin=payload(self.rules, self.loki_url, self.host.name))
+        unpack(self.host.container, payload(self.rules, self.loki_url, self.host.name))
         say(f"{self.host.name}: setting up {', '.join(groups)}")
         causes(self.host, "set-up", ["logger", "users", *groups])
         self.versions = versions(self.host)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import tarfile
 import time
 
 from fleet import hosts
 from fleet.fleets import FLEETS
-from fleet.podman import podman
+from fleet.podman import podman, unpack
 
 TEST = FLEETS["test"]
 
@@ -28,3 +30,17 @@ def test_a_host_that_ended_without_podmans_knowledge_is_made_anew() -> None:
     assert hosts.containers(TEST)[host.container]["state"] == hosts.RUNNING
     assert hosts.system_state(host) == hosts.RUNNING
     assert hosts.execute(host, "cat", "/etc/machine-id") != before
+
+
+def test_a_tar_is_unpacked_whatever_fills_its_last_record() -> None:
+    """podman has failed where those zeros reached into the next 32 KiB."""
+    host = TEST.host("bookworm")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo("root/unpacked")
+        info.size = 32768 - 4 * tarfile.BLOCKSIZE
+        archive.addfile(info, io.BytesIO(bytes(info.size)))
+    assert len(buffer.getvalue()) == 4 * tarfile.RECORDSIZE
+    unpack(host.container, buffer.getvalue())
+    assert int(hosts.execute(host, "stat", "-c", "%s", "/root/unpacked")) == info.size
+    hosts.execute(host, "rm", "/root/unpacked")

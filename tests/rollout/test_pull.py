@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fleet import hosts
-from fleet.podman import podman
+from fleet.podman import unpack
 
 from rollout.common import ONE, TOP, files, point, processes, site, state, works
 
@@ -39,7 +39,7 @@ def put(content: dict[str, bytes]) -> None:
             info = tarfile.TarInfo(path.lstrip("/"))
             info.size, info.mode = len(data), 0o644
             archive.addfile(info, io.BytesIO(data))
-    podman("cp", "-", f"{ONE.container}:/", stdin=buffer.getvalue())
+    unpack(ONE.container, buffer.getvalue())
 
 
 def sh(text: str) -> str:

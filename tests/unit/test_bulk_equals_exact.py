@@ -151,6 +151,54 @@ def test_both_ways_agree(
         assert getattr(fast, name) == getattr(exact, name), name
 
 
+EDITS = st.one_of(
+    st.none(),
+    st.tuples(
+        st.integers(0, 48), st.integers(0, 12), st.sampled_from(["", "\n", " ", "7", ":", "Z", "Z h", "+00:00 ", "."])
+    ),
+)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    document=rule_documents(),
+    form=st.sampled_from(sorted(STAMPS)),
+    lines=st.lists(st.tuples(USUAL, EDITS), min_size=1, max_size=30),
+    others=st.lists(
+        st.sampled_from(["", "x: y", "Nov 23", "<34>Nov 23", "1795452000 w sshd: Failed", *STAMPS]), max_size=4
+    ),
+    interval=st.sampled_from([60, 300, 30, 10, 7]),
+    dense=st.booleans(),
+)
+def test_torn_headers_are_read_alike(
+    document: dict[str, Any],
+    form: str,
+    lines: list[tuple[Any, Any]],
+    others: list[str],
+    interval: int,
+    dense: bool,
+) -> None:
+    """Headers that are cut off, run into each other, or have a byte too many, and what may stand behind such a one."""
+    data = b""
+    for number, (usual, edit) in enumerate(lines):
+        line = text_of(form, [usual]).decode()
+        if edit is not None:
+            at, length, put = edit
+            line = line[:at] + put + line[at + length :]
+            other = others[number % len(others)] if others else ""
+            line += text_of(other, [usual]).decode() if other in STAMPS else other + "\n"
+        data += line.encode() if line.endswith("\n") else line.encode() + b"\n"
+    rules = RuleSet.from_document(document, "test")
+    fast, exact = (tally(rules, interval, 65536) for _ in range(2))
+    fast._dense["/var/log/x"] = dense
+    if not fast._add_bulk("/var/log/x", data):
+        return
+    exact.add_exactly("/var/log/x", data)
+    assert (fast.open, fast.late) == (exact.open, exact.late)
+    for name in ("lines", "late_lines", "future_lines", "newest"):
+        assert getattr(fast, name) == getattr(exact, name), name
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_tree_matches_what_its_regex_matches(pattern: str) -> None:
     try:

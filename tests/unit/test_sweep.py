@@ -137,6 +137,43 @@ def test_no_regex_goes_beyond_its_line() -> None:
     assert next(iter(exact.open.values())) == {"m.a": 1, "m.b": 1, "m.c": 2}
 
 
+HEADER = b"2026-11-23T12:00:00.000000+00:00 w "
+
+
+@pytest.mark.parametrize(
+    ("lines_before", "counted"),
+    [
+        # An offset in the host's name: the stamp is the shorter one.
+        (b"2026-11-23T12:00:00Z abcde+00:00 app[1]: Failed\n", 1),
+        (b"2026-11-23T12:00:00,000000+00:00 w app[1]: Failed\n", 1),
+        (b"2026-11-23T12:00:xx.000000+00:00 w app[1]: Failed\n", 0),
+        (b"2026-11-23T12:00:0000000000+00:00 w app[1]: Failed\n", 0),
+        # Cut off in the header, at any place.
+        *((HEADER[:at] + b"\n", 0) for at in range(len(HEADER))),
+        *((HEADER[:at] + b"\n" + HEADER[at:] + b"app[1]: Failed\n", 0) for at in range(1, len(HEADER))),
+        *((HEADER[:at] + b"\n" + HEADER + b"app[1]: Failed\n", 1) for at in range(len(HEADER))),
+        *((HEADER + b"app[1]: "[:at] + b"\n" + HEADER + b"app[1]: Failed\n", 1) for at in range(8)),
+        (HEADER + b"app\nx: Failed\n", 0),
+        (HEADER + b"app\n1795452000 w app: Failed\n", 0),
+        (HEADER + b"app[1]\nNov 23 12:00:00 w app: Failed\n", 1),
+        (HEADER + b"app[1]: other\n", 0),
+    ],
+)
+def test_torn_headers(lines_before: bytes, counted: int) -> None:
+    """What is passed over for its message has no looser header than the exact way finds."""
+    rules = RuleSet.from_document(
+        {"format": 1, "rules": [{"metric": "m", "program": ["app"], "match": "^Failed"}]}, "test"
+    )
+    usual = HEADER + b"app[1]: Failed\n"
+    data = usual + lines_before + usual + lines_before
+    fast, exact = tally_of(rules), tally_of(rules)
+    assert fast._add_bulk("/x", data)
+    exact.add_exactly("/x", data)
+    assert fast.open == exact.open and fast.late == exact.late
+    assert sum(one["m"] for one in fast.open.values()) == 2 + 2 * counted
+    assert fast.lines == exact.lines == data.count(b"\n")
+
+
 def test_a_line_that_reads_like_a_piece_is_none() -> None:
     rules = RuleSet.from_document(
         {"format": 1, "rules": [{"metric": "m", "program": ["app"], "match": "^Failed"}]}, "test"

@@ -26,7 +26,7 @@ from bench.rules import COUNTS
 
 SIZE = 300  # MB a file
 LARGE = 20 / 3  # the long backlog by that size: 2 GB
-ROUNDS = 3
+ROUNDS = 5
 MINUTES = 14
 SCENARIOS = ("throughput", "growth", "minutes", "backlog", "howto")
 PEERS: tuple[type[Peer], ...] = (

@@ -123,11 +123,11 @@ class Ours(Peer):
     key = "logmetrics"
     title = "**logmetrics** (counts by event time)"
     how = "the count verb with its defaults, run after run until lag_bytes is 0; compared by metric and minute"
+    learns = True
 
-    def __init__(self, parser: Parser, keep: bool = False) -> None:
-        """`keep`: as on a host that has run these rules before, the compiled regexes are those of the run before."""
+    def __init__(self, parser: Parser) -> None:
+        """As on a host that has run these rules before, the compiled regexes are those of the run before."""
         self.parser = parser
-        self.keep = keep
         self.codes: dict[Path, bytes] = {}
 
     def version(self) -> str:
@@ -141,8 +141,7 @@ class Ours(Peer):
         host = Host(self.parser, job.work / "host", job.rules_json, job.corpus.path, codes=codes)
         try:
             drained = host.drain({rule.metric for rule in job.rules})
-            if self.keep:
-                self.codes[job.rules_json] = host.codes.read_bytes()
+            self.codes[job.rules_json] = host.codes.read_bytes()
         finally:
             host.close()
         truth = {f"{metric} {minute}": count for (metric, minute), count in job.corpus.truth(job.rules).items()}

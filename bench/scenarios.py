@@ -192,7 +192,7 @@ def growth(plan: Plan, parser: Parser, spawner: Spawner, density: str) -> Growth
 
     After the first round the regexes are there already, as on any host but in its first minute with new rules.
     """
-    ours = Ours(parser, keep=True)
+    ours = Ours(parser)
     jobs = {}
     corpus: Corpus | None = None
     for count in (4, RULES):

@@ -1,4 +1,4 @@
-"""Each program on the same files, one after the other on one core, round by round; the best round counts."""
+"""Each program on the same files, one after the other on one core, round by round; the median round counts."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Measured:
     size: int
     results: list[Result] = field(default_factory=list)
     sampled: bool = False  # the file was too long for it
+    learning: float = 0.0  # s of CPU that its very first run took for what later runs find on disk
 
     @property
     def middle(self) -> float:
@@ -77,6 +78,11 @@ class Cell:
         one, two = self.rate(key), self.rate(other)
         return one / two if one and two else None
 
+    def first_ratio(self, key: str, other: str) -> float | None:
+        """The same for the very first run, which also makes what later ones find on disk."""
+        one, two = self.measured.get(key), self.rate(other)
+        return one.size / 1e6 / (one.middle + one.learning) / two if one and two else None
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -105,26 +111,31 @@ def measure(
     corpus = write(plan, rules, style, plan.size, "bench.log")
     job = Job(corpus, rules, rules_json, plan.scratch)
     table = {peer.key: Measured(peer, corpus.size) for peer in peers}
+    sample: Job | None = None
     if plan.size > 2 * SAMPLE:
         small = write(plan, rules, style, SAMPLE, "sample.log")
+        sample = Job(small, rules, rules_json, plan.scratch)
         for measured in table.values():
-            result = measured.peer.run(spawner, Job(small, rules, rules_json, plan.scratch))
+            first = result = measured.peer.run(spawner, sample)
+            if measured.peer.learns:
+                result = measured.peer.run(spawner, sample)
+                measured.learning = max(0.0, first.usage.cpu - result.usage.cpu)
             mark = measured.peer.key in (marks or ())
             slow = result.usage.cpu / small.size * corpus.size > (TOO_LONG_MARK if mark else TOO_LONG)
             tell(measured, result, small.size)
             if slow or not result.equal:
                 measured.results, measured.size, measured.sampled = [result], small.size, True
-                for _ in range(plan.rounds - 1 if mark else 0):
-                    measured.results.append(measured.peer.run(spawner, Job(small, rules, rules_json, plan.scratch)))
-        small.path.unlink()
     for number in range(plan.rounds):
         for measured in table.values():
             spent = sum(result.usage.cpu for result in measured.results)
-            if measured.sampled or (number and spent > ENOUGH):
+            mark = measured.peer.key in (marks or ())
+            if (number and spent > ENOUGH) or (measured.sampled and not mark):
                 continue
-            result = measured.peer.run(spawner, job)
+            result = measured.peer.run(spawner, sample if sample and measured.sampled else job)
             measured.results.append(result)
-            tell(measured, result, corpus.size)
+            tell(measured, result, measured.size)
+    if sample:
+        sample.corpus.path.unlink()
     first_only = sum(corpus.first_match_totals(rules).values())
     corpus.path.unlink()
     counted = sum(corpus.totals(rules).values())

@@ -70,6 +70,7 @@ class Peer(ABC):
     title: str
     how: str
     deviation = ""
+    learns = False  # its first run keeps something that later ones use
 
     @abstractmethod
     def version(self) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fleet import hosts
+from fleet import hosts, processes
 from fleet.fleets import Fleet, Host
 from fleet.progress import FleetError
 
@@ -132,7 +131,7 @@ class Operator:
     @staticmethod
     def kill(running: subprocess.Popen[bytes]) -> None:
         """The controller is gone: the play and its workers, at once."""
-        os.killpg(running.pid, signal.SIGKILL)
+        processes.kill(processes.family(running.pid))
         running.wait()
 
     def good(self, playbook: str, *words: str) -> Ended:

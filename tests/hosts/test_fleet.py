@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
 import tarfile
 import time
+from pathlib import Path
 
-from fleet import hosts
+from fleet import hosts, processes
 from fleet.fleets import FLEETS
 from fleet.podman import podman, unpack
 
@@ -44,3 +46,17 @@ def test_a_tar_is_unpacked_whatever_fills_its_last_record() -> None:
     unpack(host.container, buffer.getvalue())
     assert int(hosts.execute(host, "stat", "-c", "%s", "/root/unpacked")) == info.size
     hosts.execute(host, "rm", "/root/unpacked")
+
+
+def test_a_play_that_is_killed_leaves_none_of_its_workers_though_each_has_a_session_of_its_own() -> None:
+    play = subprocess.Popen(["sh", "-c", "setsid sh -c 'sleep 600; :' & wait"])
+    deadline = time.monotonic() + 20
+    while len(processes.family(play.pid)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    found = processes.family(play.pid)
+    processes.kill(found)
+    play.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in found):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleet import processes
 from logmetrics_report import model, page, secrets, summary
 
 from role.scripts import TOP
@@ -115,11 +115,13 @@ def test_a_run_that_is_cut_off_leaves_what_was_known(tmp_path: Path, by: signal.
         while not any(host["to"] for host in written(tmp_path).get("hosts", {}).values()):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        workers = processes.family(running.pid)[1:]
         running.send_signal(by)
         running.wait(60)
+        processes.kill(workers)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
+        if running.poll() is None:
+            processes.kill(processes.family(running.pid))
     found = report(tmp_path)
     assert found["state"] == state
     assert not found["ok"]

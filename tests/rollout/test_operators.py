@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fleet import hosts
+from fleet import hosts, processes
 
 from rollout.common import ONE, TARGETS, TOP, command, environment, files, play, site
 
@@ -85,7 +85,7 @@ def test_two_operators_at_once_from_two_checkouts(tmp_path: Path, elsewhere: boo
         assert first.wait(timeout=300) == 0
     finally:
         if first.poll() is None:
-            os.killpg(first.pid, signal.SIGKILL)
+            processes.kill(processes.family(first.pid))
     assert play("site", logmetrics_outage_hours=22).lines("Done: nothing to change on any host")
     site()
 
@@ -99,5 +99,5 @@ def test_a_run_that_was_killed_holds_nobody_though_the_script_that_began_it_goes
         site()
         assert script.poll() is None
     finally:
-        os.killpg(script.pid, signal.SIGKILL)
+        processes.kill(processes.family(script.pid))
         script.wait()

@@ -7,12 +7,12 @@ it), LOGMETRICS_TASKS (a file for the names, one a line).
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]  # ansible has no types
+from fleet import processes
 
 DOCUMENTATION = """
     name: kill_at
@@ -23,8 +23,8 @@ DOCUMENTATION = """
 
 
 def kill() -> None:
-    """End this play, its workers and their ssh clients (one process group) as a power cut of the controller would."""
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    """End this play, its workers and their ssh clients as a power cut of the controller would."""
+    processes.kill(processes.family(os.getpid()))
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no types

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,8 @@ answers = {
     "rules-preview": lambda: {"outcome": "failed", "problem": "preview took too long", "journal": "", "changed": []},
     "confirm": lambda: {"outcome": "confirmed", "problem": "", "pruned": []},
     "rollback": lambda: {"outcome": "confirmed", "problem": "", "journal": "", "changed": [],
-                         "from": point("new"), "to": point("old")},
+                         "from": point("new"), "to": point("old")} if wish["what"] == "rules" else
+                        {"outcome": "failed", "problem": "no earlier release", "journal": "", "changed": []},
 }
 print(json.dumps(answers[verb]()))
 """
@@ -44,8 +46,8 @@ FINDING = {"kind": "timeout", "metric": "logs.evil", "line": "event 0", "text": 
 NOT_WELL = {"problem": FINDING["text"], "findings": [FINDING], "at": 1_800_000_000.0}
 
 
-def play(folder: Path, soak: dict[str, Any], *words: str) -> tuple[int, list[str], dict[str, Any], str]:
-    """(exit code, calls in order, the report, output) of a change of rules on three hosts, one of them the canary."""
+def run(folder: Path, playbook: str, soak: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
+    """A playbook on three hosts, each of them the script above; the first is the canary."""
     (folder / "host").write_text(HOST)
     (folder / "host").chmod(0o755)
     (folder / "soak").write_text(json.dumps(soak))
@@ -62,14 +64,20 @@ def play(folder: Path, soak: dict[str, Any], *words: str) -> tuple[int, list[str
         "__logmetrics_host_installed": [str(folder / "host"), "{{ inventory_hostname }}"],
         "ansible_become": False,
     }
-    done = subprocess.run(
-        ["ansible-playbook", "-i", str(folder / "hosts.json"), "playbooks/rules.yml", "-e", json.dumps(extra), *words],
+    line = ["ansible-playbook", "-i", str(folder / "hosts.json"), f"playbooks/{playbook}.yml", "-e", json.dumps(extra)]
+    return subprocess.run(
+        [*line, *words],
         check=False,
         cwd=TOP,
         env=dict(os.environ, ANSIBLE_CONFIG=str(TOP / "ansible.cfg"), LOGMETRICS_REPORTS=str(folder / "reports")),
         capture_output=True,
         text=True,
     )
+
+
+def play(folder: Path, soak: dict[str, Any], *words: str) -> tuple[int, list[str], dict[str, Any], str]:
+    """(exit code, calls in order, the report, output) of a change of rules."""
+    done = run(folder, "rules", soak, *words)
     (report,) = (folder / "reports").glob("*/report.json")
     calls = (folder / "calls").read_text().splitlines()
     return done.returncode, calls, json.loads(report.read_text()), done.stdout + done.stderr
@@ -118,3 +126,12 @@ def test_hosts_that_could_not_preview_are_told_and_the_exit_code_is_not_0(tmp_pa
     assert {call.split()[1] for call in calls} == {"health", "rules-preview"}
     assert {one["problem"] for one in report["hosts"].values()} == {"preview took too long"}
     assert "a: preview took too long" in output
+
+
+@pytest.mark.parametrize(("what", "changed", "failed"), [("rules", 1, 0), ("release", 0, 1)])
+def test_a_host_that_had_nothing_to_go_back_to_does_not_count_as_changed(
+    tmp_path: Path, what: str, changed: int, failed: int
+) -> None:
+    done = run(tmp_path, "rollback", WELL, "-e", f"what={what}")
+    found = re.findall(r"changed=(\d+) .*failed=(\d+)", done.stdout)
+    assert found == [(str(changed), str(failed))] * 3, done.stdout + done.stderr

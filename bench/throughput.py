@@ -116,15 +116,7 @@ def measure(
         small = write(plan, rules, style, SAMPLE, "sample.log")
         sample = Job(small, rules, rules_json, plan.scratch)
         for measured in table.values():
-            first = result = measured.peer.run(spawner, sample)
-            if measured.peer.learns:
-                result = measured.peer.run(spawner, sample)
-                measured.learning = max(0.0, first.usage.cpu - result.usage.cpu)
-            mark = measured.peer.key in (marks or ())
-            slow = result.usage.cpu / small.size * corpus.size > (TOO_LONG_MARK if mark else TOO_LONG)
-            tell(measured, result, small.size)
-            if slow or not result.equal:
-                measured.results, measured.size, measured.sampled = [result], small.size, True
+            try_out(measured, spawner, sample, TOO_LONG_MARK if measured.peer.key in (marks or ()) else TOO_LONG)
     for number in range(plan.rounds):
         for measured in table.values():
             spent = sum(result.usage.cpu for result in measured.results)
@@ -140,6 +132,18 @@ def measure(
     corpus.path.unlink()
     counted = sum(corpus.totals(rules).values())
     return Cell(style, count, corpus.size, corpus.lines, counted, first_only, table)
+
+
+def try_out(measured: Measured, spawner: Spawner, sample: Job, most: float) -> None:
+    """A program's first run, on the sample; it stays at that where the file would take more than `most` s of CPU."""
+    results = [measured.peer.run(spawner, sample)]
+    if measured.peer.learns:
+        results.append(measured.peer.run(spawner, sample))
+        measured.learning = max(0.0, results[0].usage.cpu - results[1].usage.cpu)
+    tell(measured, results[-1], sample.corpus.size)
+    wrong = [result for result in results if not result.equal]
+    if wrong or results[-1].usage.cpu / sample.corpus.size * measured.size > most:
+        measured.results, measured.size, measured.sampled = wrong or results[-1:], sample.corpus.size, True
 
 
 def tell(measured: Measured, result: Result, size: int) -> None:

@@ -240,7 +240,7 @@ class Host(World):
             return
         since = self.now - ago
         kept = [line for _, text in self.deliveries for line in text.splitlines(True) if int(line.split()[2]) < since]
-        again = "".join(replay.points(self.settings, int(since) // 60 * 60, int(self.now) + 1, ""))
+        again = "".join(replay.points(self.settings, int(since) // 60 * 60, None, ""))
         self.deliveries = [(self.uptime, "".join(kept)), (self.uptime, again)]
 
     def readonly(self) -> None:

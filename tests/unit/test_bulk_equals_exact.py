@@ -89,6 +89,12 @@ LINES = st.one_of(
 )
 
 
+ORDERED = [
+    {"metric": "level", "type": "gauge", "match": r"port (?P<value>\d+)"},
+    {"metric": "first.{port}", "type": "counter", "max_series": 1, "match": r"port (?P<port>\d+)"},
+]
+
+
 @st.composite
 def rule_documents(draw: st.DrawFn) -> dict[str, Any]:
     rules: list[dict[str, Any]] = []
@@ -97,6 +103,9 @@ def rule_documents(draw: st.DrawFn) -> dict[str, Any]:
         family = "{how}" if "P<how>" in pattern and draw(st.booleans()) else "all"
         programs = draw(st.lists(st.sampled_from(PROGRAMS), min_size=1, max_size=5, unique=True))
         rules.append({"metric": f"m{number}.{family}", "type": "counter", "program": programs, "match": pattern})
+    # What they say depends on the order of the lines.
+    order = draw(st.lists(st.sampled_from(ORDERED), max_size=2))
+    rules += [{"program": draw(st.sampled_from(PROGRAMS)), **one} for one in order]
     return {"format": 1, "hash": "x", "rules": rules}
 
 
@@ -153,6 +162,20 @@ def test_both_ways_agree(
         if fast._add_bulk("/var/log/x", data):
             exact.add_exactly("/var/log/x", data)
             assert_alike(fast, exact)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("ago", [[-3, -3, -3], [-3, -3, -70, -3], [-70, -3, -70, -70]])
+def test_of_lines_with_one_stamp_the_order_counts(ago: list[int], dense: bool) -> None:
+    """The same line twice, another of that second between: a gauge has the later one, a full family the first."""
+    ports = [22, 7, 22, 22]
+    lines = [(None, at, "web1", "sshd[17]: ", f"x port {port}") for at, port in zip(ago, ports)]
+    document = {"format": 1, "hash": "x", "rules": [{**one, "program": "sshd"} for one in ORDERED]}
+    fast, exact = (tally(RuleSet.from_document(document, "test"), 60, 65536) for _ in range(2))
+    fast._dense["/var/log/x"] = dense
+    assert fast._add_bulk("/var/log/x", text_of("3164", lines))
+    exact.add_exactly("/var/log/x", text_of("3164", lines))
+    assert_alike(fast, exact)
 
 
 EDITS = st.one_of(

@@ -91,7 +91,7 @@ def _parser() -> ArgumentParser:
     verb.add_argument(
         "--since", required=True, metavar="TIME", help="Unix seconds, 2026-11-22T10:00, or 90m, 12h, 2d ago"
     )
-    verb.add_argument("--until", default="", metavar="TIME", help="the same (default: now)")
+    verb.add_argument("--until", default="", metavar="TIME", help="the same (default: all that is there)")
     verb.add_argument("--metric", default="", metavar="NAME", help="only names that begin with this")
     verb.add_argument("--json", action="store_true", help="print the points as one JSON object")
     for name, about in OWN_PARSER.items():

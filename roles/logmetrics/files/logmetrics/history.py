@@ -77,12 +77,16 @@ class History:
                 continue
             del self.sizes[day]
 
-    def between(self, since: int, until: int) -> Iterator[Record]:
-        """The last record of each interval that begins in since <= start < until, in order."""
+    def between(self, since: int, until: int | None = None) -> Iterator[Record]:
+        """The last record of each interval that begins in since <= start < until (None: without end), in order."""
         for day in sorted(self.sizes):
-            if not _day(since) <= day <= _day(max(since, until - 1)):
+            if day < _day(since) or (until is not None and day > _day(max(since, until - 1))):
                 continue
-            found = {at: (names, bucket) for at, names, bucket, _ in self._records(day) if since <= at < until}
+            found = {
+                at: (names, bucket)
+                for at, names, bucket, _ in self._records(day)
+                if since <= at and (until is None or at < until)
+            }
             for at in sorted(found):
                 yield (at, *found[at])
 

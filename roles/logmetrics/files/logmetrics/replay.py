@@ -35,10 +35,10 @@ def moment(text: str, now: float) -> int:
     raise Fault(f"{text!r} is no time; give Unix seconds, 2026-11-22T10:00, or how long ago: 90m, 12h, 2d")
 
 
-def points(settings: config.Config, since: int, until: int, metric: str) -> Iterator[str]:
+def points(settings: config.Config, since: int, until: int | None, metric: str) -> Iterator[str]:
     """Graphite lines of the intervals that began in since <= start < until; `metric` picks those that begin with it.
 
-    Raises Fault.
+    Without `until` up to the last one, also where that lies ahead: the clock may have been put back. Raises Fault.
     """
     state, _ = Store(settings.state_dir, VERB).load()
     if not state:
@@ -57,14 +57,15 @@ def main(path: str, since: str, until: str, metric: str, json: bool) -> int:
     try:
         settings = config.load(path)
         now = time.time()
-        first, end = moment(since, now), moment(until, now) if until else int(now)
+        first, end = moment(since, now), moment(until, now) if until else None
         data = "".join(points(settings, first, end, metric)).encode("utf-8")
     except Fault as fault:
         diag.stderr([str(fault)])
         return 2
     if not data:
         kept = f"{settings.keep_days:g} days are kept"
-        diag.stderr([f"no points between {first} and {end} (Unix time); {kept} in {settings.state_dir}"])
+        between = f"since {first}" if end is None else f"between {first} and {end}"
+        diag.stderr([f"no points {between} (Unix time); {kept} in {settings.state_dir}"])
         return 1
     write_stdout(as_json(data) if json else data)
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 from . import buckets, values
 from .lines import split
 from .rules import hits
@@ -177,17 +179,18 @@ class Tally:
             self.watch.working = None
         if stretches is None:
             return False
-        odd: list[bytes] = []
+        odd: list[dict[bytes, int]] = []
         counted = lines = 0
         for stretch in stretches:
             counted += self._add_stretch(stretch, odd)
             lines += stretch[2]
+        odd_lines = _in_order(odd, text)
         self.lines += lines
         self._dense[source] = counted > lines * DENSE
-        if len(odd) > lines // 2:
+        if len(odd_lines) > lines // 2:
             del self._forms[source]  # another form: the next buffer's first lines tell which
-        for line in odd:
-            self._add_odd(source, line, now)
+        for line in odd_lines:
+            self._add_odd(source, line[:-1], now)
         if last[0] <= int(now) + AHEAD:
             self.passed[source] = max(self.passed.get(source, 0), last[0])
             if last[0] * SECOND + last[1] >= self.carry_from:
@@ -297,7 +300,7 @@ class Tally:
             own[piece] = own.get(piece, 0) + number
         if apart:
             one_by_one: dict[bytes, int] = {}
-            for line in text[start + 1 :].splitlines(True):
+            for line in BytesIO(text[start + 1 :]):
                 if line[: form.minute_end] in apart and (b"", line) not in counts:
                     one_by_one[line] = one_by_one.get(line, 0) + 1
             found.append((NO_SLOT, one_by_one, 0, sweep))
@@ -314,11 +317,12 @@ class Tally:
             found = self._sweeps[key] = sweep.Sweep(self.view(rules, source), form, rules.codes, rules.name)
         return found
 
-    def _add_stretch(self, stretch: Stretch, odd: list[bytes]) -> int:
+    def _add_stretch(self, stretch: Stretch, odd: list[dict[bytes, int]]) -> int:
         """Count what a stretch's lines came to; those for the exact way go to `odd`. The number of lines for rules."""
         slot, counts, _, sweep = stretch
         pieces = sweep.pieces()
         matched = 0
+        own: dict[bytes, int] = {}
         late = slot < self.closed
         for piece, number in counts.items():
             if not piece:
@@ -326,7 +330,7 @@ class Tally:
             matched += number
             rules = pieces.get(piece)
             if rules is None:
-                odd += [piece[:-1]] * number
+                own[piece] = number
                 continue
             if slot < self.first:
                 continue
@@ -336,6 +340,8 @@ class Tally:
                 if self.newest.get(rule.metric, 0) < slot:
                     self.newest[rule.metric] = slot
             self.late_lines += number if late else 0
+        if own:
+            odd.append(own)
         return matched
 
     def _add_odd(self, source: str, raw: bytes, now: float) -> None:
@@ -429,6 +435,19 @@ class Tally:
         if self.newest.get(rule.metric, 0) < slot:
             self.newest[rule.metric] = slot
         return True
+
+
+def _in_order(stretches: list[dict[bytes, int]], text: bytes) -> list[bytes]:
+    """The lines ({line with its newline: how often}) one by one as they stand in the text.
+
+    Of two with one stamp the later one is a gauge's value, and the earlier one's name is admitted to a family.
+    """
+    if not stretches:
+        return []
+    if len(stretches) == 1 and all(number == 1 for number in stretches[0].values()):
+        return list(stretches[0])
+    known = set().union(*stretches)
+    return [line for line in BytesIO(text) if line in known]
 
 
 def _has_longer_line(data: bytes, most: int) -> bool:

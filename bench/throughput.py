@@ -28,7 +28,7 @@ class Measured:
     size: int
     results: list[Result] = field(default_factory=list)
     sampled: bool = False  # the file was too long for it
-    learning: float = 0.0  # s of CPU that its very first run took for what later runs find on disk
+    trials: list[Result] = field(default_factory=list)  # on the sample: its very first run, of one that learns another
 
     @property
     def middle(self) -> float:
@@ -49,7 +49,12 @@ class Measured:
     @property
     def peak(self) -> int:
         """The highest peak RSS of all runs, bytes."""
-        return max(result.usage.peak for result in self.results)
+        return max(result.usage.peak for result in [*self.trials, *self.results])
+
+    @property
+    def learning(self) -> float | None:
+        """Seconds of CPU that its very first run took for what later ones find on disk; None where that is unknown."""
+        return self.trials[0].usage.cpu - self.trials[1].usage.cpu if len(self.trials) > 1 else None
 
     @property
     def equal(self) -> bool:
@@ -81,7 +86,9 @@ class Cell:
     def first_ratio(self, key: str, other: str) -> float | None:
         """The same for the very first run, which also makes what later ones find on disk."""
         one, two = self.measured.get(key), self.rate(other)
-        return one.size / 1e6 / (one.middle + one.learning) / two if one and two else None
+        if one is None or one.learning is None or not two:
+            return None
+        return one.size / 1e6 / (one.middle + one.learning) / two
 
 
 @dataclass(frozen=True)
@@ -136,14 +143,12 @@ def measure(
 
 def try_out(measured: Measured, spawner: Spawner, sample: Job, most: float) -> None:
     """A program's first run, on the sample; it stays at that where the file would take more than `most` s of CPU."""
-    results = [measured.peer.run(spawner, sample)]
-    if measured.peer.learns:
-        results.append(measured.peer.run(spawner, sample))
-        measured.learning = max(0.0, results[0].usage.cpu - results[1].usage.cpu)
-    tell(measured, results[-1], sample.corpus.size)
-    wrong = [result for result in results if not result.equal]
-    if wrong or results[-1].usage.cpu / sample.corpus.size * measured.size > most:
-        measured.results, measured.size, measured.sampled = wrong or results[-1:], sample.corpus.size, True
+    measured.trials = [measured.peer.run(spawner, sample) for _ in range(2 if measured.peer.learns else 1)]
+    last = measured.trials[-1]
+    tell(measured, last, sample.corpus.size)
+    wrong = [result for result in measured.trials if not result.equal]
+    if wrong or last.usage.cpu / sample.corpus.size * measured.size > most:
+        measured.results, measured.size, measured.sampled = wrong or [last], sample.corpus.size, True
 
 
 def tell(measured: Measured, result: Result, size: int) -> None:

@@ -131,7 +131,7 @@ class Operator:
     @staticmethod
     def kill(running: subprocess.Popen[bytes]) -> None:
         """The controller is gone: the play and its workers, at once."""
-        processes.kill(processes.family(running.pid))
+        processes.kill(running.pid)
         running.wait()
 
     def good(self, playbook: str, *words: str) -> Ended:

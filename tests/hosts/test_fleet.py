@@ -55,7 +55,7 @@ def test_a_play_that_is_killed_leaves_none_of_its_workers_though_each_has_a_sess
         assert time.monotonic() < deadline
         time.sleep(0.05)
     found = processes.family(play.pid)
-    processes.kill(found)
+    processes.kill(play.pid)
     play.wait()
     while any(Path(f"/proc/{pid}").exists() for pid in found):
         assert time.monotonic() < deadline

@@ -118,10 +118,11 @@ def test_a_run_that_is_cut_off_leaves_what_was_known(tmp_path: Path, by: signal.
         workers = processes.family(running.pid)[1:]
         running.send_signal(by)
         running.wait(60)
-        processes.kill(workers)
+        for worker in workers:
+            processes.kill(worker)
     finally:
         if running.poll() is None:
-            processes.kill(processes.family(running.pid))
+            processes.kill(running.pid)
     found = report(tmp_path)
     assert found["state"] == state
     assert not found["ok"]

@@ -85,7 +85,7 @@ def test_two_operators_at_once_from_two_checkouts(tmp_path: Path, elsewhere: boo
         assert first.wait(timeout=300) == 0
     finally:
         if first.poll() is None:
-            processes.kill(processes.family(first.pid))
+            processes.kill(first.pid)
     assert play("site", logmetrics_outage_hours=22).lines("Done: nothing to change on any host")
     site()
 
@@ -99,5 +99,5 @@ def test_a_run_that_was_killed_holds_nobody_though_the_script_that_began_it_goes
         site()
         assert script.poll() is None
     finally:
-        processes.kill(processes.family(script.pid))
+        processes.kill(script.pid)
         script.wait()

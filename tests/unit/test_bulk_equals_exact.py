@@ -127,7 +127,8 @@ def tally(rules: RuleSet, interval: int, line_max: int, second: Any = None) -> T
 def assert_alike(fast: Tally, exact: Tally) -> None:
     """Both have counted the same."""
     assert (fast.open, fast.late) == (exact.open, exact.late)
-    for name in ("lines", "late_lines", "future_lines", "newest", "probes"):
+    assert fast.families.saved == exact.families.saved
+    for name in ("lines", "late_lines", "future_lines", "newest", "probes", "bad_values"):
         assert getattr(fast, name) == getattr(exact, name), name
 
 
@@ -165,13 +166,37 @@ def test_both_ways_agree(
 
 
 @pytest.mark.parametrize("dense", [False, True])
-@pytest.mark.parametrize("ago", [[-3, -3, -3], [-3, -3, -70, -3], [-70, -3, -70, -70]])
-def test_of_lines_with_one_stamp_the_order_counts(ago: list[int], dense: bool) -> None:
-    """The same line twice, another of that second between: a gauge has the later one, a full family the first."""
+@pytest.mark.parametrize("ago", [[-3, -3, -3], [-3, -3, -70, -3]])
+def test_of_lines_with_one_stamp_the_later_one_is_the_gauge(ago: list[int], dense: bool) -> None:
+    """The same line twice, and another of that second between."""
     ports = [22, 7, 22, 22]
     lines = [(None, at, "web1", "sshd[17]: ", f"x port {port}") for at, port in zip(ago, ports)]
     document = {"format": 1, "hash": "x", "rules": [{**one, "program": "sshd"} for one in ORDERED]}
     fast, exact = (tally(RuleSet.from_document(document, "test"), 60, 65536) for _ in range(2))
+    fast._dense["/var/log/x"] = dense
+    assert fast._add_bulk("/var/log/x", text_of("3164", lines))
+    exact.add_exactly("/var/log/x", text_of("3164", lines))
+    assert_alike(fast, exact)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize(("stragglers", "last"), [(2, "port 22"), (1, "message repeated 2 times: [ Failed x]")])
+def test_a_line_that_one_rule_set_reads_exactly_and_the_next_one_fast_counts_by_each(
+    stragglers: int, last: str, dense: bool
+) -> None:
+    """It stands among the lines of the minute before, for whose rules it needs the exact way, and among its own."""
+    programs = [{"program": "sshd", **one} for one in (*ORDERED, {"metric": "port", "match": "^port "})]
+    old, new = (
+        RuleSet.from_document({"format": 1, "hash": "x", "rules": rules}, "test")
+        for rules in (programs[:2], programs[2:])
+    )
+    straggler = (None, -30, "web1", "sshd[17]: ", "port 22")
+    before, after = ([(None, ago, "web1", "sshd[17]: ", "port 7")] * 600 for ago in (-90, -29))
+    lines = [*before, *[straggler] * stragglers, *before, straggler, *after, (None, -28, "web1", "sshd[17]: ", last)]
+    sets = [(0, old), (int(NOW) // 60 * 60 - 60, new)]
+    fast, exact = tally(old, 60, 65536), tally(old, 60, 65536)
+    for one in (fast, exact):
+        one.timeline = Timeline(sets)
     fast._dense["/var/log/x"] = dense
     assert fast._add_bulk("/var/log/x", text_of("3164", lines))
     exact.add_exactly("/var/log/x", text_of("3164", lines))

@@ -64,6 +64,14 @@ def test_it_changes_nothing_and_speaks_json(counted: tuple[World, str], capfd: p
     assert {file: (world.state / file).read_bytes() for file in before} == before
 
 
+def test_without_an_end_it_also_prints_what_a_clock_that_was_ahead_has_sent(
+    counted: tuple[World, str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay.time, "time", lambda: START + 90)
+    _, out, _ = run(capfd, "--config", counted[1], "--since", "30", "--metric", METRIC)
+    assert f"{METRIC} 8 {START + 120}\n" in out
+
+
 def test_a_time_without_points_is_a_finding(counted: tuple[World, str], capfd: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capfd, "--config", counted[1], "--since", "0", "--until", "60")
     assert (code, out) == (1, "")

@@ -24,7 +24,7 @@ DOCUMENTATION = """
 
 def kill() -> None:
     """End this play, its workers and their ssh clients as a power cut of the controller would."""
-    processes.kill(processes.family(os.getpid()))
+    processes.kill(os.getpid())
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no types

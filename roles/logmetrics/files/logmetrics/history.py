@@ -77,7 +77,7 @@ class History:
                 continue
             del self.sizes[day]
 
-    def between(self, since: int, until: int | None = None) -> Iterator[Record]:
+    def between(self, since: int, until: int | None) -> Iterator[Record]:
         """The last record of each interval that begins in since <= start < until (None: without end), in order."""
         for day in sorted(self.sizes):
             if day < _day(since) or (until is not None and day > _day(max(since, until - 1))):

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from .stamp import Stamp
     from .sweep import Form, Sweep
 
-    # (start of the interval, {piece or line: how often}, lines, by what they were counted)
-    Stretch = Tuple[int, Dict[bytes, int], int, Sweep]
+    # The newlines before its first line and at its last line's end
+    Extent = Tuple[int, int]
+    # (start of the interval, {piece or line: how often}, lines, by what they were counted, where they stand)
+    Stretch = Tuple[int, Dict[bytes, int], int, Sweep, Extent]
 
 AHEAD = 60  # seconds by which a stamp may be ahead of the clock
 SECOND = 1_000_000_000
@@ -179,12 +181,12 @@ class Tally:
             self.watch.working = None
         if stretches is None:
             return False
-        odd: list[dict[bytes, int]] = []
+        odd: dict[Extent, dict[bytes, int]] = {}
         counted = lines = 0
         for stretch in stretches:
-            counted += self._add_stretch(stretch, odd)
+            counted += self._add_stretch(stretch, odd.setdefault(stretch[4], {}))
             lines += stretch[2]
-        odd_lines = _in_order(odd, text)
+        odd_lines = [line for extent, own in odd.items() for line in _in_order(own, text, extent)]
         self.lines += lines
         self._dense[source] = counted > lines * DENSE
         if len(odd_lines) > lines // 2:
@@ -265,7 +267,7 @@ class Tally:
                 counted = sweep.of_one_minute(text, start, stop)
             if counted is None:
                 return self._of_any_minute(source, form, text, start, slot_of, found)
-            found.append((slot, *counted, sweep))
+            found.append((slot, *counted, sweep, (start, stop)))
             start = stop
         return found
 
@@ -299,13 +301,13 @@ class Tally:
             own = by_minute[minute]
             own[piece] = own.get(piece, 0) + number
         if apart:
-            one_by_one: dict[bytes, int] = {}
+            one_by_one = by_slot[NO_SLOT] = {}
             for line in BytesIO(text[start + 1 :]):
-                if line[: form.minute_end] in apart and (b"", line) not in counts:
+                if line[: form.minute_end] in apart or (b"", line) in counts:
                     one_by_one[line] = one_by_one.get(line, 0) + 1
-            found.append((NO_SLOT, one_by_one, 0, sweep))
-        found += [(slot, own, 0, sweep) for slot, own in by_slot.items()]
-        found.append((NO_SLOT, {}, lines, sweep))
+        extent = (start, len(text) - 1)
+        found += [(slot, own, 0, sweep, extent) for slot, own in by_slot.items()]
+        found.append((NO_SLOT, {}, lines, sweep, extent))
         return found
 
     def _sweep(self, rules: RuleSet, source: str, form: Form) -> Sweep:
@@ -317,12 +319,11 @@ class Tally:
             found = self._sweeps[key] = sweep.Sweep(self.view(rules, source), form, rules.codes, rules.name)
         return found
 
-    def _add_stretch(self, stretch: Stretch, odd: list[dict[bytes, int]]) -> int:
+    def _add_stretch(self, stretch: Stretch, odd: dict[bytes, int]) -> int:
         """Count what a stretch's lines came to; those for the exact way go to `odd`. The number of lines for rules."""
-        slot, counts, _, sweep = stretch
+        slot, counts, _, sweep, _ = stretch
         pieces = sweep.pieces()
         matched = 0
-        own: dict[bytes, int] = {}
         late = slot < self.closed
         for piece, number in counts.items():
             if not piece:
@@ -330,7 +331,7 @@ class Tally:
             matched += number
             rules = pieces.get(piece)
             if rules is None:
-                own[piece] = number
+                odd[piece] = number
                 continue
             if slot < self.first:
                 continue
@@ -340,8 +341,6 @@ class Tally:
                 if self.newest.get(rule.metric, 0) < slot:
                     self.newest[rule.metric] = slot
             self.late_lines += number if late else 0
-        if own:
-            odd.append(own)
         return matched
 
     def _add_odd(self, source: str, raw: bytes, now: float) -> None:
@@ -437,17 +436,14 @@ class Tally:
         return True
 
 
-def _in_order(stretches: list[dict[bytes, int]], text: bytes) -> list[bytes]:
-    """The lines ({line with its newline: how often}) one by one as they stand in the text.
+def _in_order(lines: dict[bytes, int], text: bytes, extent: Extent) -> list[bytes]:
+    """Lines ({line with its newline: how often}, by their first occurrence) one by one as they stand in the text.
 
-    Of two with one stamp the later one is a gauge's value, and the earlier one's name is admitted to a family.
+    Of two with one stamp the later one is a gauge's value.
     """
-    if not stretches:
-        return []
-    if len(stretches) == 1 and all(number == 1 for number in stretches[0].values()):
-        return list(stretches[0])
-    known = set().union(*stretches)
-    return [line for line in BytesIO(text) if line in known]
+    if all(number == 1 for number in lines.values()):
+        return list(lines)
+    return [line for line in BytesIO(text[extent[0] + 1 : extent[1] + 1]) if line in lines]
 
 
 def _has_longer_line(data: bytes, most: int) -> bool:

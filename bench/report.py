@@ -167,7 +167,7 @@ class Report:
             return ""
         head = ("what", "measured", "floor", "aim")
         text = (
-            "The floors are for reading lines, at 5 MB a minute. At 0.2 MB a minute, a day of a small host, a point for "
+            "The floors are for reading lines, at 5 MB a minute. At 0.2 MB a minute, as on small hosts, a point for "
             "each rule and minute is printed, kept and sent again, which no other program does: there the ratio stands "
             "alone."
         )

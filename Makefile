@@ -66,7 +66,7 @@ lifecycle: ## install, upgrade, downgrade, rollback, remove on Debian 11, 12, 13
 chaos: ## 10,000 random schedules, a crash at every call, planted faults (docs/proof/chaos.md); SCHEDULES=500 SEED=1: that many alone
 	@$(RUN) python3 -m proving.chaos $(SCHEDULES) $(SEED)
 
-fuzz: ## any bytes as logs, states, rules, configuration, under atheris (half an hour; writes docs/proof/fuzz.md)
+fuzz: ## any bytes as logs, states, rules, configuration, under atheris (half an hour of it, in a process for each core; writes docs/proof/fuzz.md)
 	@$(RUN) nice python3 -m fuzz $(MINUTES)
 
 faults: ## the tests are tested: faults planted in the parser, one at a time (writes docs/proof/faults.md)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logmetrics import buckets, leanjson, sketch, values
+from logmetrics.errors import Fault
 from logmetrics.rules import Rule, RuleSet, repeated
 from logmetrics.tally import Families, Tally, Timeline
 from world import World
@@ -188,6 +189,30 @@ def test_a_value_that_is_no_number_is_said_and_does_not_count() -> None:
 # Families.
 
 FAMILY = {"metric": "f.{user}", "match": r"^login (?P<user>.*)$", "max_series": 2}
+
+
+def test_one_name_of_two_types_is_refused_at_once() -> None:
+    """The check verb forbids it; a run must not fail each time such a line comes."""
+    with pytest.raises(
+        Fault, match=r"test: rule 2 \(logs.level\) is a counter, and an earlier one of that name a gauge"
+    ):
+        tally(
+            {"metric": "logs.level", "type": "gauge", "match": "l=(?P<value>.+)"},
+            {"metric": "logs.level", "match": "x"},
+        )
+
+
+@pytest.mark.parametrize("kind", ["sum", "gauge", "timing"])
+@pytest.mark.parametrize("bulk_from", [0, 1 << 40])
+def test_a_familys_name_that_another_type_has_leaves_the_interval_what_it_began_with(kind: str, bulk_from: int) -> None:
+    plain = {"metric": "logs.x", "type": "counter", "match": "^x$"}
+    family = {"metric": "logs.{name}", "type": kind, "match": "^(?P<name>[a-z])=(?P<value>[0-9]+)$"}
+    with patch("logmetrics.tally.BULK_FROM", bulk_from):
+        assert count(tally(plain, family), b"x", b"x=7", b"x") == [f"logs.x 2 {SLOT}\n"]
+        found = tally(plain, family)
+        count(found, b"x=7")
+        first = count(found)
+        assert count(found, b"x") == first != []
 
 
 def test_names_beyond_the_cap_count_as_other_and_the_sum_stays_right() -> None:

@@ -15,12 +15,24 @@ if TYPE_CHECKING:
     Bucket = Dict[str, Any]
 
 
+_MARKS = {"sum": "s", "gauge": "g", "timing": "t"}
+
+
+def count(bucket: Bucket, name: str, times: int) -> None:
+    """Count matches of a counter's rule."""
+    entry = bucket.get(name, 0)
+    if isinstance(entry, int):  # else as in `merge`
+        bucket[name] = entry + times
+
+
 def add(bucket: Bucket, name: str, kind: str, times: int, value: int, stamp: int) -> None:
     """Count one match: `value` in billionths (sum, gauge, timing), `stamp` in ns (gauge)."""
     if kind == "counter":
-        bucket[name] = bucket.get(name, 0) + times
+        count(bucket, name, times)
         return
     entry = bucket.get(name)
+    if entry is not None and (isinstance(entry, int) or entry[0] != _MARKS[kind]):
+        return  # as in `merge`
     if kind == "sum":
         bucket[name] = ["s", (entry[1] if entry else 0) + value * times]
     elif kind == "gauge":
@@ -48,7 +60,7 @@ def merge(bucket: Bucket, other: Bucket) -> None:
                     bucket[name] = list(value)
             else:
                 sketch.merge(mine, value)
-        # Otherwise a rule changed its type under the same name: the interval keeps what it began with.
+        # Otherwise rules of two types have one name (the check verb forbids it): the interval keeps what it began with.
 
 
 def points(bucket: Bucket, zeros: Iterable[str], at: int) -> list[str]:

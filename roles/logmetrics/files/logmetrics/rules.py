@@ -153,12 +153,19 @@ class RuleSet:
             raise Fault(
                 f"{where}: has format {form!r}, this parser reads {FORMAT}; install the parser that belongs to it"
             )
-        rules = []
+        rules: list[Rule] = []
+        kinds: dict[str, str] = {}
         for number, one in enumerate([*BUILT_IN, *doc["rules"]]):
             unfit = _unfit(one)
             if unfit:
                 raise Fault(f"{where}: rule {number - len(BUILT_IN) + 1} {unfit}")
             rules.append(Rule(one, number, codes))
+            kind = kinds.setdefault(rules[-1].metric, rules[-1].type)
+            if kind != rules[-1].type:
+                raise Fault(
+                    f"{where}: rule {number - len(BUILT_IN) + 1} ({rules[-1].metric}) is a {rules[-1].type}, and an "
+                    f"earlier one of that name a {kind}; give it another path and compile it again"
+                )
         return cls(rules, str(doc.get("hash") or ""), codes, name)
 
     @classmethod

@@ -337,7 +337,7 @@ class Tally:
                 continue
             bucket = (self.late if late else self.open).setdefault(slot, {})
             for rule in rules:
-                bucket[rule.metric] = bucket.get(rule.metric, 0) + number
+                buckets.count(bucket, rule.metric, number)
                 if self.newest.get(rule.metric, 0) < slot:
                     self.newest[rule.metric] = slot
             self.late_lines += number if late else 0

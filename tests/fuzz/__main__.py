@@ -83,8 +83,8 @@ def main(argv: list[str]) -> int:
     text = "\n".join(
         [
             f"{ATHERIS.replace('==', ' ')} (libFuzzer), the parser's modules instrumented, {minutes:g} minutes in all,",
-            f"{processes} processes at once. Any exception, any printed line that is no point, any undocumented exit code, any word of",
-            "more than one line, and `logs.script_error 1` without a word end a target at once.",
+            f"{processes} processes at once. Any exception, any printed line that is no point, any undocumented exit code,",
+            "any word of more than one line, and `logs.script_error 1` without a word end a target at once.",
             "",
             "| target | what | inputs | branches covered | time | verdict |",
             "|---|---|---|---|---|---|",

@@ -41,7 +41,6 @@ def interpreter() -> Path:
 
 def fuzz(python: Path, name: str, seconds: int, corpus: Path) -> tuple[str, bool]:
     """(a row of the table, whether nothing was found)."""
-    inputs.corpus(name, corpus, targets.Sandbox(corpus.parent / f"{name}-box"))
     command = [str(python), "-m", "fuzz.one", name, f"-max_total_time={seconds}", "-max_len=8192", "-timeout=30"]
     command += ["-rss_limit_mb=2048", f"-artifact_prefix={corpus.parent}/{name}-", "-print_final_stats=1", str(corpus)]
     began = time.monotonic()
@@ -69,9 +68,12 @@ def main(argv: list[str]) -> int:
     minutes = float(argv[0]) if argv else 30.0
     folder = cache_dir() / "fuzz" / "corpora"
     python = interpreter()
+    for name in SHARES:
+        box = folder / f"{name}-box"
+        box.mkdir(parents=True, exist_ok=True)
+        inputs.corpus(name, folder / name, targets.Sandbox(box))
 
     def one(name: str) -> tuple[str, bool]:
-        (folder / f"{name}-box").mkdir(parents=True, exist_ok=True)
         return fuzz(python, name, int(minutes * 60 * SHARES[name] / sum(SHARES.values())), folder / name)
 
     processes = os.cpu_count() or 1
@@ -83,8 +85,8 @@ def main(argv: list[str]) -> int:
     text = "\n".join(
         [
             f"{ATHERIS.replace('==', ' ')} (libFuzzer), the parser's modules instrumented, {minutes:g} minutes in all,",
-            f"{processes} processes at once. Any exception, any printed line that is no point, any undocumented exit code,",
-            "any word of more than one line, and `logs.script_error 1` without a word end a target at once.",
+            f"{processes} processes at once. Any exception, any printed line that is no point, any undocumented exit",
+            "code, any word of more than one line, and `logs.script_error 1` without a word end a target at once.",
             "",
             "| target | what | inputs | branches covered | time | verdict |",
             "|---|---|---|---|---|---|",

@@ -8,6 +8,7 @@ namespace that they were started in (their network namespaces are mounts in it),
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -54,7 +55,24 @@ def ensure() -> None:
         run(["mount", "--bind", str(RUN_DIR), str(RUN_DIR)], "mount namespace")
         run(["mount", "--make-private", str(RUN_DIR)], "mount namespace")
     MOUNT.touch()
-    run(["unshare", f"--mount={MOUNT}", "sh", "-c", _ENTER], "mount namespace")
+    keep(MOUNT, _ENTER)
+
+
+def keep(mount: Path, script: str) -> None:
+    """Make a mount namespace, run a script in it and keep it at a file; FleetError where no processor can.
+
+    A kernel lets a namespace be mounted only in one with a lower number, so that no two hold each other. Linux 6.18
+    numbers from a range for each processor: where the namespace that we are in was made on another processor, ours may
+    get a lower number, and the mount is an EINVAL. The processor that made it will do, so each is tried.
+    """
+    for processor in range(os.cpu_count() or 1):
+        try:
+            run(["taskset", "-c", str(processor), "unshare", f"--mount={mount}", "sh", "-c", script], "mount namespace")
+        except FleetError as error:
+            refused = error
+        else:
+            return
+    raise refused
 
 
 def remove() -> None:

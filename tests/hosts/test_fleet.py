@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -32,6 +33,20 @@ def test_a_host_that_ended_without_podmans_knowledge_is_made_anew() -> None:
     assert hosts.containers(TEST)[host.container]["state"] == hosts.RUNNING
     assert hosts.system_state(host) == hosts.RUNNING
     assert hosts.execute(host, "cat", "/etc/machine-id") != before
+
+
+def test_a_mount_namespace_is_kept_whichever_processor_made_the_one_around_it(tmp_path: Path) -> None:
+    """Made by the last processor and entered by the first: there Linux 6.18 refuses what was numbered too low."""
+    code = (
+        "from pathlib import Path; from fleet import namespace; "
+        f"namespace.keep(Path('{tmp_path}/mnt'), 'true'); print(namespace.mounted(Path('{tmp_path}/mnt')))"
+    )
+    script = f"mount -t tmpfs tmpfs {tmp_path} && touch {tmp_path}/mnt && taskset -c 0 '{sys.executable}' -c \"{code}\""
+    last = str((os.cpu_count() or 1) - 1)
+    around = ["taskset", "-c", last, "unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(around, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr[-1000:]
 
 
 def test_a_tar_is_unpacked_whatever_fills_its_last_record() -> None:

@@ -142,6 +142,7 @@ class Proof:
             }
         ]
         zeros = "0" * 64
+        downloads = (("loki-linux-", "zip"), ("telegraf-1.39.3_linux_", "tar.gz"))
         return [
             Scenario("bad binary", "loki.service", {"logmetrics_loki_version": "9.0.1"}, first),
             Scenario("binary that dies after 5 s", "loki.service", {"logmetrics_loki_version": "9.0.2"}, first),
@@ -183,7 +184,10 @@ class Proof:
                     "logmetrics_download": "host",
                     "logmetrics_mirror": "http://mirror.invalid:8080",
                     "logmetrics_loki_version": "9.0.3",
-                    "logmetrics_checksums": {"loki-linux-amd64.zip": zeros, "loki-linux-arm64.zip": zeros},
+                    # Both are known, so that it is the hosts who ask for the name.
+                    "logmetrics_checksums": dict.fromkeys(
+                        (f"{name}{arch}.{ending}" for name, ending in downloads for arch in ("amd64", "arm64")), zeros
+                    ),
                 },
                 [],
             ),
